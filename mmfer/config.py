@@ -1,0 +1,254 @@
+"""The parameters: pydantic models of params.yaml, and the only place that reads it.
+
+The defaults are the paper's values where the paper gives one. params.yaml states every value all the same, for DVC
+sees only what stands there.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mmfer.errors import MmferError
+
+FACE_PX = 48  # side of every face image
+
+
+class Block(BaseModel):
+    """A block of parameters: unknown keys and wrong types are refused, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SyntheticSource(Block):
+    """Rendered faces; see mmfer.datasets.synthetic."""
+
+    kind: Literal["synthetic"] = "synthetic"
+    faces: int = Field(2800, ge=70, description="images in all")
+    identities: int = Field(200, ge=14, description="people; no person is in two splits")
+    val_share: float = Field(0.15, gt=0, lt=0.5, description="share of the people in the validation split")
+    test_share: float = Field(0.25, gt=0, lt=0.5, description="share of the people in the test split")
+    label_noise: float = Field(0.02, ge=0, le=0.5, description="share of images whose label is drawn at random")
+    blends: float = Field(0.15, ge=0, le=1, description="share of faces that mix two expressions")
+    occluders: float = Field(0.05, ge=0, le=1, description="share of faces with a hand, scarf or bar before them")
+    non_faces: float = Field(0.01, ge=0, le=0.5, description="share of images that show no face")
+    seed: int = Field(0, ge=0)
+
+
+class Fer2013Source(Block):
+    """FER2013 in any of its public layouts; see mmfer.datasets.fer2013."""
+
+    kind: Literal["fer2013"] = "fer2013"
+    path: str | None = Field(None, description="file or folder on this machine; null: download from Kaggle")
+    kaggle: str = Field("msambare/fer2013", description="Kaggle dataset to download where path is null")
+    holdout: float = Field(
+        0.1, gt=0, lt=0.5, description="share of Training that validates where PrivateTest is absent"
+    )
+    seed: int = Field(0, ge=0, description="draws the held-out part")
+
+
+class CkplusSource(Block):
+    """CK+ in any of its public layouts; see mmfer.datasets.ckplus."""
+
+    kind: Literal["ckplus"] = "ckplus"
+    path: str | None = Field(None, description="file or folder on this machine; null: download from Kaggle")
+    kaggle: str = Field("shawon10/ckplus", description="Kaggle dataset to download where path is null")
+    folds: int = Field(10, ge=3, le=20)
+    split: Literal["subject", "random"] = Field("subject", description="random: one person in training and test; leaks")
+    seed: int = Field(0, ge=0, description="draws the folds")
+
+
+class CleanParams(Block):
+    """Which images hold a face, and where it is (paper, 4.1)."""
+
+    threshold: float = Field(0.0, ge=-3, le=3, description="dlib detector score below which an image is noise")
+    detect_px: int = Field(96, ge=80, le=320, description="side to which the image is enlarged for the detector")
+    border_px: int = Field(12, ge=0, le=80, description="border around the enlarged image")
+    keep_rejected: bool = Field(False, description="true: noise stays in training (ablation)")
+    align: bool = Field(True, description="move, turn and scale each face to common eye and nose positions")
+    eye_distance_px: float = Field(20.0, ge=8, le=36, description="distance of the eyes in the aligned face")
+    eye_height_px: float = Field(18.0, ge=4, le=32, description="height of the eyes below the upper edge")
+
+
+class AugmentParams(Block):
+    """Random transforms of the training images (paper, 4.1); ranges are symmetric and uniform."""
+
+    copies: int = Field(30, ge=1, le=1000, description="images per training face; the first is plain")
+    mirror: float = Field(0.5, ge=0, le=1, description="share of mirrored copies")
+    rotate_deg: float = Field(15.0, ge=0, le=180)
+    shift_px: float = Field(4.0, ge=0, le=24)
+    scale: float = Field(0.12, ge=0, lt=0.9, description="0.1: from 1/1.1 to 1.1 times the size")
+    brightness: float = Field(0.15, ge=0, le=1, description="added, as a share of the grey range")
+    contrast: float = Field(0.3, ge=0, lt=0.95, description="0.2: from 0.8 to 1.2 times the contrast")
+    erase: float = Field(0.25, ge=0, le=1, description="share of copies in which a random box is painted over")
+    erase_px: int = Field(20, ge=1, le=48, description="largest side of that box")
+    seed: int = Field(0, ge=0)
+
+
+class ExtractParams(Block):
+    """What is computed from each image: HOG and landmarks."""
+
+    orientations: int = Field(9, ge=2, le=36, description="HOG bins over 180 degrees")
+    cell_px: int = Field(8, ge=4, le=24, description="side of a HOG cell")
+    block_cells: int = Field(2, ge=1, le=4, description="cells on the side of a normalised block")
+    landmarks: Literal["transform", "predict"] = Field(
+        "transform",
+        description="of copies: move the original's landmarks, or run the predictor again (290 times slower)",
+    )
+
+    @model_validator(mode="after")
+    def _cells_fill_the_face(self) -> "ExtractParams":
+        if FACE_PX % self.cell_px:
+            raise ValueError(f"cell_px = {self.cell_px} does not divide {FACE_PX}: take 4, 6, 8, 12, 16 or 24")
+        if self.block_cells > FACE_PX // self.cell_px:
+            raise ValueError(
+                f"block_cells = {self.block_cells} is more than the {FACE_PX // self.cell_px} cells of a side"
+            )
+        return self
+
+
+class TrainParams(Block):
+    """The training loop; the defaults are the paper's setting (4.1)."""
+
+    epochs: int = Field(500, ge=1, description="the paper's '500 iterations'")
+    samples_per_epoch: int | None = Field(None, ge=1, description="rows drawn per epoch; null: every row")
+    max_minutes: float | None = Field(None, gt=0, description="per training; the schedule then ends at this time")
+    batch_size: int = Field(128, ge=2)
+    learning_rate: float = Field(0.001, gt=0, lt=10)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.999, ge=0, lt=1)
+    epsilon: float = Field(1e-7, gt=0, description="the paper's '10E-8'")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW); the paper has none")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate")
+    loss: Literal["softmax", "binary"] = Field("softmax", description="cross entropy, or the paper's eq. 10")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0: off")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights, per step; 0: off")
+    select: Literal["last", "best"] = Field("last", description="best: the epoch with the best validation accuracy")
+    patience: int | None = Field(None, ge=1, description="epochs without gain on validation before stopping")
+    seeds: list[int] = Field([0], min_length=1, description="one training each")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on CUDA alone")
+
+
+class EvaluateParams(Block):
+    """Ten predictions averaged (paper, 4.2): run 0 is plain, the others see slightly moved faces."""
+
+    runs: int = Field(10, ge=1, le=1000)
+    mirror: float = Field(0.5, ge=0, le=1)
+    rotate_deg: float = Field(5.0, ge=0, le=180)
+    shift_px: float = Field(2.0, ge=0, le=24)
+    scale: float = Field(0.05, ge=0, lt=0.9)
+    bootstrap: int = Field(1000, ge=100, description="resamples for confidence intervals")
+    seed: int = Field(0, ge=0)
+
+
+class ReportParams(Block):
+    """The page that puts everything beside the paper."""
+
+    faces_per_class: int = Field(3, ge=1, le=10, description="example faces in figure 2")
+    seed: int = Field(0, ge=0, description="draws the example faces")
+
+
+class DatasetParams(Block):
+    """One dataset and how it is processed."""
+
+    source: Annotated[SyntheticSource | Fer2013Source | CkplusSource, Field(discriminator="kind")]
+    clean: CleanParams
+    augment: AugmentParams
+    extract: ExtractParams
+    train: TrainParams
+    evaluate: EvaluateParams
+
+
+class Defaults(Block):
+    """YAML anchors that the datasets' blocks merge in; not read otherwise."""
+
+    clean: CleanParams
+    augment: AugmentParams
+    extract: ExtractParams
+    train: TrainParams
+    evaluate: EvaluateParams
+
+
+class Params(Block):
+    """params.yaml as a whole. A system's block is checked by its own model, in mmfer.systems."""
+
+    defaults: Defaults
+    datasets: dict[str, DatasetParams] = Field(min_length=1)
+    systems: dict[str, dict[str, Any]] = Field(min_length=1)
+    report: ReportParams
+
+    def dataset(self, name: str) -> DatasetParams:
+        """The parameters of one dataset; MmferError if params.yaml does not name it."""
+        return pick(self.datasets, name, "datasets")
+
+    def system(self, name: str) -> dict[str, Any]:
+        """The raw block of one system; MmferError if params.yaml does not name it."""
+        return pick(self.systems, name, "systems")
+
+
+def pick(entries: dict[str, Any], name: str, block: str) -> Any:
+    """entries[name]; MmferError with the nearest known name where there is none."""
+    if name not in entries:
+        raise MmferError(f"params.yaml: {block}.{name}: not there; {_suggest(name, list(entries))}")
+    return entries[name]
+
+
+def read_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml; MmferError names every key that is wrong."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise MmferError(f"{path}: not found; run from the folder that holds dvc.yaml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MmferError(f"{path}: not YAML: {error}") from None
+    return check(Params, content, str(path))
+
+
+def check(model: type[Block], content: Any, where: str) -> Any:
+    """Validate `content` against `model`; MmferError with one line that tells all faults, each with its key."""
+    if not isinstance(content, dict):
+        raise MmferError(f"{where}: a block of keys is expected, not {content!r}")
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        faults = [_fault(fault, model) for fault in error.errors()]
+        raise MmferError(f"{where}: " + "; ".join(dict.fromkeys(faults))) from None
+
+
+def _fault(fault: Any, model: type[BaseModel]) -> str:
+    keys = [str(part) for part in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        return f"{'.'.join(keys)}: unknown key; {_suggest(keys[-1], _fields(model, keys[:-1]))}"
+    if fault["type"] == "missing":
+        return f"{'.'.join(keys)}: missing; add it"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = "" if fault["type"] == "value_error" else f", not {fault['input']!r}"
+    return f"{'.'.join(keys)}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _fields(model: Any, keys: list[str]) -> list[str]:
+    """Names of the fields of the block that `keys` leads to, for suggestions."""
+    for key in keys:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            break
+        if key in model.model_fields:
+            annotation = model.model_fields[key].annotation
+            model = {"datasets": DatasetParams}.get(key, annotation)
+        elif key in SOURCES:
+            model = SOURCES[key]
+        # any other key is the name of a dataset, whose model it already is
+        if key == "source":
+            model = DatasetParams
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+SOURCES = {"synthetic": SyntheticSource, "fer2013": Fer2013Source, "ckplus": CkplusSource}
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

@@ -1,0 +1,50 @@
+"""The one exception that users see, and the wrapper that turns it into one line and exit code 2."""
+
+import os
+import signal
+import sys
+
+import typer
+
+
+class MmferError(Exception):
+    """A fault that the user can mend; the message is one line: where, what, and what to do."""
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a Typer app; user faults, disk faults and Ctrl-C become one line on stderr and exit code 2.
+
+    `--debug` anywhere on the command line shows the traceback instead.
+    """
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what `dvc` and `kill` send; clean up as for Ctrl-C
+    try:
+        status = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        message = "interrupted; earlier outputs are as they were, and the same command goes on from there"
+    except typer.Abort:
+        message = "aborted"
+    except (MmferError, OSError) as error:
+        if debug:
+            raise
+        message = _describe(error)
+    except Exception as error:
+        # Click's usage errors print themselves: wrong option, missing argument. Anything else is a bug: show it whole.
+        if not hasattr(error, "exit_code"):
+            raise
+        error.show()
+        sys.exit(2)
+    else:
+        sys.exit(status or 0)
+    print(f"error: {message}", file=sys.stderr)
+    sys.stderr.flush()
+    # Worker threads may still be busy with a chunk; nothing they write is kept, so do not wait for them.
+    os._exit(2)
+
+
+def _describe(error: MmferError | OSError) -> str:
+    if isinstance(error, MmferError):
+        return " ".join(str(error).split())
+    where = error.filename or "disk"
+    return f"{where}: {error.strerror or error}; free space or correct the permissions, then run the command again"

@@ -1,0 +1,186 @@
+"""FaceSet, the one dataset contract: a folder of arrays in which row i of every file is the same face.
+
+    index.parquet   source, label, split, fold, subject, sequence, frame, digest, and what a stage adds
+    images.npy      uint8 (N, 48, 48)       grey faces
+    landmarks.npy   float32 (N, 68, 2)      x, y in pixels, iBUG 300-W order
+    hog.npy         float16 (N, 900)        histogram of oriented gradients
+    transforms.npy  float32 (N, 2, 3)       affine from the raw image to this image, pixels to pixels
+    faceset.json    format version, dataset, classes in order, counts, what made it
+
+Not every folder holds every file. Folders are written to a temporary sibling and renamed; arrays are opened as read-only
+memmaps.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mmfer.config import FACE_PX
+from mmfer.errors import MmferError
+from mmfer.files import new_folder, write_json
+
+FORMAT = 1
+ARRAYS = {
+    "images": ("uint8", (FACE_PX, FACE_PX)),
+    "landmarks": ("float32", (68, 2)),
+    "hog": ("float16", (None,)),
+    "transforms": ("float32", (2, 3)),
+}
+COLUMNS = ["source", "label", "split", "fold", "subject", "sequence", "frame", "digest"]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """An opened folder: the index as a table, the arrays as read-only memmaps, None for those that it does not hold."""
+
+    folder: Path
+    dataset: str
+    classes: list[str]
+    index: pd.DataFrame
+    images: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    hog: np.ndarray | None = None
+    transforms: np.ndarray | None = None
+    made_by: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+def open_faceset(folder: Path) -> FaceSet:
+    """Open a FaceSet folder; MmferError if a file is missing, truncated, or does not match the index."""
+    try:
+        head = json.loads((folder / "faceset.json").read_text(encoding="utf-8"))
+        index = pd.read_parquet(folder / "index.parquet")
+    except FileNotFoundError as error:
+        raise MmferError(f"{error.filename}: not found; {_remedy(folder)}") from None
+    except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise MmferError(f"{folder}: faceset.json or index.parquet is damaged ({error}); {_remedy(folder)}") from None
+    if head.get("format") != FORMAT:
+        raise MmferError(f"{folder}/faceset.json: format {head.get('format')}, expected {FORMAT}; {_remedy(folder)}")
+    arrays = {name: _open_array(folder, name, len(index)) for name in ARRAYS if (folder / f"{name}.npy").exists()}
+    absent = [name for name in head["arrays"] if name not in arrays]
+    if absent or head["rows"] != len(index):
+        raise MmferError(
+            f"{folder}: {', '.join(absent) or 'index.parquet'} does not match faceset.json; {_remedy(folder)}"
+        )
+    return FaceSet(folder, head["dataset"], head["classes"], index, made_by=head["made_by"], **arrays)
+
+
+def _open_array(folder: Path, name: str, rows: int) -> np.ndarray:
+    path = folder / f"{name}.npy"
+    dtype, shape = ARRAYS[name]
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError) as error:
+        raise MmferError(f"{path}: damaged ({error}); {_remedy(folder)}") from None
+    fits = len(array.shape) == len(shape) + 1 and all(
+        b in (None, a) for a, b in zip(array.shape[1:], shape, strict=True)
+    )
+    if array.dtype != dtype or not fits or len(array) != rows:
+        raise MmferError(
+            f"{path}: {array.dtype} {array.shape} does not match {rows} rows of {dtype}; {_remedy(folder)}"
+        )
+    return array
+
+
+def _remedy(folder: Path) -> str:
+    return f"rebuild it with `dvc repro` (delete {folder} first if that finds nothing to do)"
+
+
+@contextmanager
+def new_faceset(folder: Path, dataset: str, classes: list[str], index: pd.DataFrame, made_by: dict) -> Iterator[Path]:
+    """Yield a temporary folder for the arrays; on success index and faceset.json are added and it becomes `folder`.
+
+    `made_by` says which stage with which parameters. The block writes the arrays with `write_array`, or with
+    `create_array` and `write_rows` where they do not fit into memory.
+    """
+    _check_index(index, classes, folder)
+    with new_folder(folder) as temporary:
+        yield temporary
+        index.reset_index(drop=True).to_parquet(temporary / "index.parquet", index=False)
+        counts = index.groupby("split").size()
+        head = {
+            "format": FORMAT,
+            "dataset": dataset,
+            "classes": classes,
+            "rows": len(index),
+            "splits": {split: int(counts.get(split, 0)) for split in SPLITS},
+            "arrays": [name for name in ARRAYS if (temporary / f"{name}.npy").exists()],
+            "made_by": made_by,
+        }
+        write_json(temporary / "faceset.json", head)
+
+
+def _check_index(index: pd.DataFrame, classes: list[str], folder: Path) -> None:
+    missing = [column for column in COLUMNS if column not in index]
+    if missing:
+        raise MmferError(f"{folder}: the index lacks the columns {', '.join(missing)}; add them")
+    if not len(index):
+        raise MmferError(f"{folder}: no faces are left; loosen the parameters of this stage")
+    if not index["label"].between(0, len(classes) - 1).all():
+        raise MmferError(f"{folder}: labels must be 0 to {len(classes) - 1}, found {sorted(set(index['label']))}")
+    unknown = set(index["split"]) - set(SPLITS)
+    if unknown:
+        raise MmferError(f"{folder}: unknown split {', '.join(map(str, unknown))}; known: {', '.join(SPLITS)}")
+
+
+def write_array(folder: Path, name: str, array: np.ndarray) -> None:
+    """Write a whole array (N rows) in its contract's dtype."""
+    create_array(folder, name, array.shape)
+    write_rows(folder, name, 0, array)
+
+
+def create_array(folder: Path, name: str, shape: tuple[int, ...]) -> None:
+    """Create a .npy file of full size, to be filled by `write_rows` from any number of workers."""
+    dtype = np.dtype(ARRAYS[name][0])
+    with (folder / f"{name}.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": dtype.str, "fortran_order": False, "shape": tuple(shape)})
+        file.truncate(file.tell() + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+
+
+def write_rows(folder: Path, name: str, start: int, rows: np.ndarray) -> None:
+    """Write rows from `start` on. Plain file writes: several times faster than assigning to a writable memmap."""
+    path = folder / f"{name}.npy"
+    rows = np.ascontiguousarray(rows, dtype=ARRAYS[name][0])
+    with path.open("r+b") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        file.seek(start * rows[:1].nbytes, 1)
+        file.write(rows.data)
+
+
+def new_index(source: list[str], label: np.ndarray, split: np.ndarray | str, **columns: object) -> pd.DataFrame:
+    """An index table with the contract's columns; those not given are -1 (fold), null (others)."""
+    index = pd.DataFrame({"source": pd.array(source, dtype="string"), "label": np.asarray(label, dtype=np.int8)})
+    index["split"] = pd.Series(split, index=index.index, dtype="string")
+    index["fold"] = np.asarray(columns.pop("fold", -1), dtype=np.int8) * np.ones(len(index), dtype=np.int8)
+    for name in ("subject", "sequence"):
+        index[name] = pd.Series(columns.pop(name, None), index=index.index, dtype="string")
+    index["frame"] = pd.Series(columns.pop("frame", None), index=index.index, dtype="Int32")
+    index["digest"] = pd.Series(columns.pop("digest", None), index=index.index, dtype="string")
+    return index.assign(**columns)
+
+
+def digests(images: np.ndarray) -> list[str]:
+    """MD5 of the pixels of each image (N, 48, 48): equal faces have equal digests."""
+    return [hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest() for image in images]
+
+
+def count_splits(index: pd.DataFrame, classes: list[str]) -> dict[str, dict[str, int]]:
+    """{split: {class: number of rows}}, every class named."""
+    return {
+        split: {
+            name: int(((index["split"] == split) & (index["label"] == label)).sum())
+            for label, name in enumerate(classes)
+        }
+        for split in SPLITS
+        if (index["split"] == split).any()
+    }

@@ -1,0 +1,1 @@
+"""The DVC stages, one Typer command each: `python -m stages.clean --help`."""
