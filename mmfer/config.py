@@ -60,6 +60,9 @@ class CkplusSource(Block):
     seed: int = Field(0, ge=0, description="draws the folds")
 
 
+SOURCES = {"synthetic": SyntheticSource, "fer2013": Fer2013Source, "ckplus": CkplusSource}
+
+
 class CleanParams(Block):
     """Which images hold a face, and where it is (paper, 4.1)."""
 
@@ -68,7 +71,7 @@ class CleanParams(Block):
     border_px: int = Field(12, ge=0, le=80, description="border around the enlarged image")
     keep_rejected: bool = Field(False, description="true: noise stays in training (ablation)")
     align: bool = Field(True, description="move, turn and scale each face to common eye and nose positions")
-    eye_distance_px: float = Field(20.0, ge=8, le=36, description="distance of the eyes in the aligned face")
+    eye_distance_px: float = Field(18.0, ge=8, le=36, description="distance of the eyes in the aligned face")
     eye_height_px: float = Field(18.0, ge=4, le=32, description="height of the eyes below the upper edge")
 
 
@@ -219,34 +222,33 @@ def check(model: type[Block], content: Any, where: str) -> Any:
         raise MmferError(f"{where}: " + "; ".join(dict.fromkeys(faults))) from None
 
 
-def _fault(fault: Any, model: type[BaseModel]) -> str:
-    keys = [str(part) for part in fault["loc"]]
+def _fault(fault: Any, model: type[Block]) -> str:
+    owner, keys = _owner(model, [str(part) for part in fault["loc"]])
+    where = ".".join(keys)
     if fault["type"] == "extra_forbidden":
-        return f"{'.'.join(keys)}: unknown key; {_suggest(keys[-1], _fields(model, keys[:-1]))}"
+        return f"{where}: unknown key; {_suggest(keys[-1], list(owner.model_fields))}"
     if fault["type"] == "missing":
-        return f"{'.'.join(keys)}: missing; add it"
+        return f"{where}: missing; add it"
+    if fault["type"].startswith("union_tag"):
+        return f"{where}.kind: take one of {', '.join(SOURCES)}"
     message = fault["msg"].removeprefix("Value error, ")
     shown = "" if fault["type"] == "value_error" else f", not {fault['input']!r}"
-    return f"{'.'.join(keys)}: {message[0].lower()}{message[1:]}{shown}"
+    return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
 
-def _fields(model: Any, keys: list[str]) -> list[str]:
-    """Names of the fields of the block that `keys` leads to, for suggestions."""
-    for key in keys:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+def _owner(model: type[Block], keys: list[str]) -> tuple[type[Block], list[str]]:
+    """The block that the last key stands in, and the keys as params.yaml has them (without pydantic's union tag)."""
+    path = keys[:-1]
+    if model is Params and path[:1] == ["datasets"]:
+        model, path = DatasetParams, path[2:]
+        if path[:1] == ["source"] and len(path) > 1:
+            return SOURCES[path[1]], [*keys[:3], *keys[4:]]
+    for key in path:
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, Block)):
             break
-        if key in model.model_fields:
-            annotation = model.model_fields[key].annotation
-            model = {"datasets": DatasetParams}.get(key, annotation)
-        elif key in SOURCES:
-            model = SOURCES[key]
-        # any other key is the name of a dataset, whose model it already is
-        if key == "source":
-            model = DatasetParams
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-
-
-SOURCES = {"synthetic": SyntheticSource, "fer2013": Fer2013Source, "ckplus": CkplusSource}
+        model = annotation
+    return model, keys
 
 
 def _suggest(name: str, known: list[str]) -> str:

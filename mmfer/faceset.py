@@ -7,8 +7,8 @@
     transforms.npy  float32 (N, 2, 3)       affine from the raw image to this image, pixels to pixels
     faceset.json    format version, dataset, classes in order, counts, what made it
 
-Not every folder holds every file. Folders are written to a temporary sibling and renamed; arrays are opened as read-only
-memmaps.
+Not every folder holds every file. Folders are written to a temporary sibling and renamed; arrays are opened as
+read-only memmaps.
 """
 
 import hashlib

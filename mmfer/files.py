@@ -50,7 +50,7 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, value: object) -> None:
-    """Write JSON with an indent and a final newline, atomically; NaN is refused, for DVC and browsers cannot read it."""
+    """Write JSON with an indent and a final newline atomically; NaN is refused: DVC and browsers cannot read it."""
     write_text(target, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 

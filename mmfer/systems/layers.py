@@ -1,0 +1,69 @@
+"""Layers that several systems share: the paper's fully connected stack, its feature-level fusion, and CBAM."""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+def stack(sizes: list[int], dropout: float) -> nn.Sequential:
+    """Linear, batch norm, ReLU for each pair of sizes (paper, 3.2: the norm comes first); one dropout at the end."""
+    blocks = [nn.Sequential(nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU()) for a, b in pairwise(sizes)]
+    return nn.Sequential(*blocks, nn.Dropout(dropout))
+
+
+class Fusion(nn.Module):
+    """Feature-level fusion (paper, 1.2 and 3.1): each branch makes a vector of its input; they are concatenated, then
+    one fully connected layer of the same width, then one of classes.
+
+    Equation 6 averages all features to one number, yet calls the result a vector of 384. Global average pooling of a
+    branch that ends in a vector is the identity, so the vectors are concatenated as they are.
+    """
+
+    def __init__(self, branches: dict[str, nn.Module], widths: list[int], n_classes: int) -> None:
+        super().__init__()
+        self.inputs = tuple(branches)
+        self.branches = nn.ModuleDict(branches)
+        self.fusion = stack([sum(widths), sum(widths)], dropout=0.0)
+        self.head = nn.Linear(sum(widths), n_classes)
+
+    def forward(self, **inputs: Tensor) -> Tensor:  # image (N,1,48,48), landmarks (N,136), hog (N,900) -> logits (N,C)
+        features = [branch(inputs[name]) for name, branch in self.branches.items()]
+        return self.head(self.fusion(torch.cat(features, dim=1)))
+
+
+class ChannelGate(nn.Module):
+    """CBAM's channel attention (paper, eq. 8): one MLP over average and maximum of each map, summed, sigmoid."""
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+
+    def forward(self, maps: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
+        gate = self.mlp(maps.mean(dim=(2, 3))) + self.mlp(maps.amax(dim=(2, 3)))
+        return maps * torch.sigmoid(gate)[:, :, None, None]
+
+
+class SpatialGate(nn.Module):
+    """CBAM's spatial attention (paper, eq. 9): 7x7 convolution over maximum and mean of the channels, norm, sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.norm = nn.BatchNorm2d(1, momentum=0.01)
+
+    def forward(self, maps: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
+        views = torch.cat([maps.amax(dim=1, keepdim=True), maps.mean(dim=1, keepdim=True)], dim=1)
+        return maps * torch.sigmoid(self.norm(self.conv(views)))
+
+
+def attention(kind: str, channels: int, reduction: int) -> nn.Module:
+    """CBAM (Woo et al., 2018): channel gate, then spatial gate; or one of the two, or neither."""
+    gates = {
+        "cbam": lambda: nn.Sequential(ChannelGate(channels, reduction), SpatialGate()),
+        "channel": lambda: ChannelGate(channels, reduction),
+        "spatial": SpatialGate,
+        "none": nn.Identity,
+    }
+    return gates[kind]()

@@ -1,0 +1,61 @@
+"""System ours: the paper's network. CNN with CBAM, LNN and HNN, fused at feature level (paper, 3 and figures 3, 4)."""
+
+from itertools import pairwise
+from typing import Literal
+
+from pydantic import Field
+from torch import nn
+
+from mmfer.config import FACE_PX, Block
+from mmfer.systems import register
+from mmfer.systems.layers import Fusion, attention, stack
+
+
+class OursParams(Block):
+    """The defaults are the paper's, where it gives a value."""
+
+    branches: list[Literal["image", "landmarks", "hog"]] = Field(["image", "landmarks", "hog"], min_length=1)
+    channels: list[int] = Field(
+        [64, 128, 256], min_length=1, max_length=5, description="paper: three, widths not given"
+    )
+    attention: Literal["cbam", "channel", "spatial", "none"] = "cbam"
+    reduction: int = Field(16, ge=1, description="of the channel gate's hidden layer; paper: not given")
+    image_hidden: list[int] = Field([4096, 1024, 128], min_length=1)
+    landmarks_hidden: list[int] = Field([1024, 128], min_length=1)
+    hog_hidden: list[int] = Field([4096, 1024, 128], min_length=1)
+    dropout: float = Field(0.2, ge=0, lt=1, description="after each branch; paper: 'particularly reduced'")
+
+
+class ImageBranch(nn.Sequential):
+    """Blocks of convolution 3x3, batch norm, ReLU, CBAM, 2x2 pooling; then the fully connected stack."""
+
+    def __init__(self, params: OursParams) -> None:
+        blocks = [self.block(a, b, params) for a, b in pairwise([1, *params.channels])]
+        side = FACE_PX // 2 ** len(params.channels)
+        flat = params.channels[-1] * side * side
+        super().__init__(*blocks, nn.Flatten(), stack([flat, *params.image_hidden], params.dropout))
+
+    @staticmethod
+    def block(a: int, b: int, params: OursParams) -> nn.Sequential:
+        """One of the three blocks: a maps in, b maps of half the side out."""
+        convolution = nn.Conv2d(a, b, 3, padding=1, bias=False)
+        gate = attention(params.attention, b, params.reduction)
+        return nn.Sequential(convolution, nn.BatchNorm2d(b), nn.ReLU(), gate, nn.MaxPool2d(2))
+
+
+@register("ours", params=OursParams)
+class Ours(Fusion):
+    """The three sub-networks side by side, fused at feature level."""
+
+    def __init__(self, params: OursParams, n_classes: int, hog_length: int = 900) -> None:
+        build = {
+            "image": lambda: ImageBranch(params),
+            "landmarks": lambda: stack([136, *params.landmarks_hidden], params.dropout),
+            "hog": lambda: stack([hog_length, *params.hog_hidden], params.dropout),
+        }
+        widths = {
+            "image": params.image_hidden[-1],
+            "landmarks": params.landmarks_hidden[-1],
+            "hog": params.hog_hidden[-1],
+        }
+        super().__init__({b: build[b]() for b in params.branches}, [widths[b] for b in params.branches], n_classes)

@@ -1,0 +1,414 @@
+"""Training: which rows belong to which part, the loop for networks, one fit for estimators.
+
+A run is defined by its data, parameters, fold and seed; the hash of these names its checkpoint, so an interrupted
+training goes on where it was and ends with the same weights (on CPU bit for bit, unless `max_minutes` ends it).
+"""
+
+import copy
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mmfer.config import TrainParams
+from mmfer.errors import MmferError
+from mmfer.faceset import FaceSet, open_faceset
+from mmfer.files import new_file, new_folder
+from mmfer.inputs import prepare, stored_names
+from mmfer.models import build, model_facts, save_model
+
+CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Row numbers of the augmented FaceSet; `val` may be empty."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+@dataclass
+class State:
+    """All that changes while a network trains; a checkpoint holds it."""
+
+    network: nn.Module
+    average: nn.Module | None
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to use: the averaged one, where there is one."""
+        return self.network if self.average is None else self.average
+
+
+def folds_of(index: pd.DataFrame) -> list[int]:
+    """The trainings that a data set asks for: its folds, or -1 alone where it has a test split."""
+    folds = sorted(int(fold) for fold in index["fold"].unique() if fold >= 0)
+    return folds or [-1]
+
+
+def split_rows(index: pd.DataFrame, fold: int, select: str) -> Rows:
+    """Rows of training, validation and test for one fold (-1: the splits of the data set).
+
+    In cross-validation fold k tests; with select = best fold k + 1 validates, else no epoch is chosen and it trains.
+    """
+    plain, trainable = (index["copy"] == 0).to_numpy(), index["trainable"].to_numpy()
+    split, folds = index["split"].to_numpy(), index["fold"].to_numpy()
+    if fold < 0:
+        test, val = split == "test", split == "val"
+    else:
+        test = folds == fold
+        val = (folds == (fold + 1) % len(folds_of(index))) & (select == "best")
+    rows = Rows(*(np.flatnonzero(part) for part in (trainable & ~test & ~val, val & plain, test & plain)))
+    check_leaks(index, rows)
+    return rows
+
+
+def check_leaks(index: pd.DataFrame, rows: Rows) -> None:
+    """MmferError if a picture, or a person whose folds were to keep people apart, is on two sides."""
+    by_person = index["subject"].notna().all() and index.groupby("subject")["fold"].nunique().max() == 1
+    for column in ("digest", "parent", *(["subject"] if by_person else [])):
+        values = index[column].to_numpy()
+        held_out = np.concatenate([rows.val, rows.test])
+        shared = set(values[rows.train]) & set(values[held_out])
+        if shared:
+            some = sorted(map(str, shared))[0]
+            raise MmferError(
+                f"leak: {len(shared)} {column}s, {some} among them, are in training and held out; rebuild raw"
+            )
+
+
+def train_all(
+    data: Path, system: tuple[str, dict], params: TrainParams, log: Callable[[dict, int], None]
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Train one system for every fold and seed -> totals and the curves of all trainings; `log` gets each epoch.
+
+    data/models/<system> is replaced as a whole when all are trained; until then finished ones wait in .checkpoints.
+    """
+    runs = [(fold, seed) for fold in folds_of(open_faceset(data / "features").index) for seed in params.seeds]
+    summaries, curves, finished = [], [], []
+    with new_folder(data / "models" / system[0]) as folder:
+        for fold, seed in runs:
+            name = model_name(fold, seed)
+            prefix = f"{name}/" if len(runs) > 1 else ""
+            done = train_model(data, system, params, (fold, seed), lambda m, step, p=prefix: log(_slashed(m, p), step))
+            shutil.copytree(done, folder / name)
+            finished.append(done)
+            summaries.append(json.loads((done / "model.json").read_text(encoding="utf-8"))["result"])
+            if (done / "history.csv").exists():
+                curves.append(pd.read_csv(done / "history.csv").assign(fold=fold, seed=seed))
+    for done in finished:
+        shutil.rmtree(done)
+    totals = {key: round(sum(s[key] for s in summaries), 2) for key in ("samples_seen", "minutes")}
+    shared = {key: summaries[0][key] for key in ("device", "parameters") if key in summaries[0]}
+    return {"models": len(runs), **totals, **shared}, pd.concat(curves) if curves else pd.DataFrame({"epoch": []})
+
+
+def model_name(fold: int, seed: int) -> str:
+    """Folder of the model of one fold (-1: none) and seed."""
+    return f"seed{seed}" if fold < 0 else f"fold{fold}-seed{seed}"
+
+
+def _slashed(record: dict[str, float], prefix: str) -> dict[str, float]:
+    """MLflow's way to group metrics: train_loss -> train/loss."""
+    return {prefix + key.replace("train_", "train/").replace("val_", "val/"): value for key, value in record.items()}
+
+
+def train_model(
+    data: Path, system: tuple[str, dict], params: TrainParams, run: tuple[int, int], log: Callable[[dict, int], None]
+) -> Path:
+    """Train one system for one (fold, seed), or find it trained -> its model folder in .checkpoints."""
+    faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
+    fold, seed = run
+    rows = split_rows(faces.index, fold, params.select)
+    facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
+    folder = CHECKPOINTS / _hash(facts, values)
+    if folder.exists():
+        return folder
+    torch.manual_seed(seed)
+    machine = build(facts)
+    stored = {"images": faces.images, "landmarks": values.landmarks, "hog": values.hog}
+    source = {name: stored[name] for name in stored_names(machine.inputs)}
+    source["labels"] = faces.index["label"].to_numpy(dtype=np.int64)
+    if isinstance(machine, nn.Module):
+        checkpoint = folder.with_suffix(".pt")
+        machine, facts["result"], history = fit_network(machine, source, rows, params, seed, checkpoint, log)
+        save_model(folder, facts, machine, history)
+        checkpoint.unlink()
+    else:
+        facts["result"] = fit_estimator(
+            machine, source, rows.train[faces.index["copy"].to_numpy()[rows.train] < machine.copies]
+        )
+        save_model(folder, facts, machine)
+    return folder
+
+
+def _hash(facts: dict[str, Any], values: FaceSet) -> str:
+    """What defines the run: facts (parameters, where the data came from, fold, seed, versions) and the rows."""
+    rows = pd.util.hash_pandas_object(values.index[["digest", "label", "copy", "trainable"]], index=False).to_numpy()
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + rows.tobytes()).hexdigest()[:24]
+
+
+def fit_estimator(machine: Any, source: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
+    """Fit a scikit-learn system on some rows; return a summary."""
+    start = time.perf_counter()
+    stored = {name: torch.from_numpy(array[rows]) for name, array in source.items()}
+    machine.fit({name: x.numpy() for name, x in prepare(stored, machine.inputs).items()}, stored["labels"].numpy())
+    seconds = time.perf_counter() - start
+    rate = round(len(rows) / seconds, 1)
+    return {"samples_seen": len(rows), "minutes": round(seconds / 60, 2), "samples_per_second": rate, "device": "cpu"}
+
+
+def fit_network(
+    network: nn.Module,
+    source: dict[str, np.ndarray],
+    rows: Rows,
+    params: TrainParams,
+    seed: int,
+    checkpoint: Path,
+    log: Callable[[dict, int], None],
+) -> tuple[nn.Module, dict[str, Any], pd.DataFrame]:
+    """Train until the epochs, the minutes or the patience are used up; return network, summary and history.
+
+    `source` holds the stored arrays that the network reads, and the labels.
+    """
+    device = choose_device(params.device)
+    source = resident(source, device)
+    network.to(device, memory_format=torch.channels_last)
+    state = _start(network, params, checkpoint)
+    size = min(params.samples_per_epoch or len(rows.train), len(rows.train))
+    bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=None)
+    while not _finished(state, params):
+        begin = time.perf_counter()
+        record = {"epoch": state.epoch + 1, "learning_rate": _learning_rate(state, 0.0, params)}
+        record |= _train_epoch(state, source, epoch_rows(rows.train, state.epoch, size, seed), params, seed)
+        if len(rows.val):
+            record |= {f"val_{k}": v for k, v in assess(state.result, source, rows.val).items()}
+        state.epoch += 1
+        state.seconds += time.perf_counter() - begin
+        record["minutes"] = round(state.seconds / 60, 3)
+        state.history.append(record)
+        _keep_best(state, record, params)
+        save_checkpoint(state, checkpoint)
+        log(record, state.epoch)
+        bar.update()
+        _say(bar, record)
+    bar.close()
+    result = state.result
+    if params.select == "best" and state.best:
+        result.load_state_dict(state.best["weights"])
+    seen = state.epoch * (size // params.batch_size) * params.batch_size
+    summary = {
+        "epochs": state.epoch,
+        "chosen_epoch": state.best["epoch"] if params.select == "best" and state.best else state.epoch,
+        "samples_seen": seen,
+        "minutes": round(state.seconds / 60, 2),
+        "samples_per_second": round(seen / state.seconds, 1),
+        "device": device,
+        "parameters": sum(p.numel() for p in result.parameters()),
+    }
+    return result.eval(), summary, pd.DataFrame(state.history)
+
+
+def choose_device(wanted: str) -> str:
+    """auto: CUDA, else MPS, else CPU. MmferError if a named device is absent."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(device for device, there in present.items() if there)
+    if not present[wanted]:
+        raise MmferError(f"params.yaml: train.device: {wanted} is not available on this machine; take auto or cpu")
+    return wanted
+
+
+def resident(source: dict[str, np.ndarray], device: str) -> dict[str, Any]:
+    """The arrays as tensors in the GPU's memory, where they take less than 60 % of what is free; else as they are."""
+    if device == "cuda" and sum(a.nbytes for a in source.values()) < 0.6 * torch.cuda.mem_get_info()[0]:
+        return {name: torch.from_numpy(np.array(array)).to(device) for name, array in source.items()}
+    return source
+
+
+def fetch(source: dict[str, Any], rows: np.ndarray, device: torch.device) -> dict[str, Tensor]:
+    """Rows of every array as tensors on the device."""
+    if isinstance(source["labels"], Tensor):
+        wanted = torch.from_numpy(rows).to(device)
+        return {name: tensor[wanted] for name, tensor in source.items()}
+    pinned = device.type == "cuda"
+    batch = {name: torch.from_numpy(array[rows]) for name, array in source.items()}
+    return {name: (t.pin_memory() if pinned else t).to(device, non_blocking=pinned) for name, t in batch.items()}
+
+
+def epoch_rows(train: np.ndarray, epoch: int, size: int, seed: int) -> np.ndarray:
+    """The `size` rows of one epoch: the training rows in random order, passed through again and again."""
+    places = np.arange(epoch * size, (epoch + 1) * size)
+    passes = places // len(train)
+    orders = {p: np.random.default_rng([seed, 1, int(p)]).permutation(train) for p in np.unique(passes)}
+    return np.concatenate([orders[p][places[passes == p] % len(train)] for p in orders])
+
+
+def _train_epoch(
+    state: State, source: dict[str, Any], rows: np.ndarray, params: TrainParams, seed: int
+) -> dict[str, float]:
+    device = next(state.network.parameters()).device
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(params.precision, device.type))
+    rng = np.random.default_rng([seed, 2, state.epoch])
+    torch.manual_seed(int(rng.integers(2**62)))  # dropout; with rng it makes an epoch the same after a resume
+    state.network.train()
+    starts = range(0, len(rows) - params.batch_size + 1, params.batch_size)
+    if not starts:
+        raise MmferError(
+            f"train.batch_size: {params.batch_size} is more than the {len(rows)} rows of an epoch; lower it"
+        )
+    total, right, begin = torch.zeros((), device=device), torch.zeros((), device=device), time.perf_counter()
+    for step, start in enumerate(tqdm(starts, leave=False, unit="batch", disable=None)):
+        elapsed = (state.seconds + time.perf_counter() - begin) / 60
+        for group in state.optimizer.param_groups:
+            group["lr"] = _learning_rate(state, step / len(starts), params, elapsed)
+        batch = fetch(source, rows[start : start + params.batch_size], device)
+        inputs, targets = _mixed(prepare(batch, state.network.inputs), batch["labels"], state, params, rng)
+        with autocast:
+            logits = state.network(**inputs)
+        value = loss(logits.float(), targets, params.loss)
+        state.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        state.optimizer.step()
+        if state.average is not None:
+            _average(state, params.ema, state.epoch * len(starts) + step)
+        total += value.detach()
+        right += (logits.detach().argmax(1) == targets.argmax(1)).sum()
+    mean = total.item() / len(starts)
+    if not math.isfinite(mean):
+        raise MmferError(f"training: the loss is {mean} in epoch {state.epoch + 1}; lower train.learning_rate")
+    return {"train_loss": mean, "train_accuracy": right.item() / (len(starts) * params.batch_size)}
+
+
+def uses_bfloat16(precision: str, device: str) -> bool:
+    """Whether networks run under bfloat16 autocast."""
+    return precision == "bfloat16" or (precision == "auto" and device == "cuda")
+
+
+def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
+    """Logits and target probabilities (n, C) -> mean loss: cross entropy, or the binary form of the paper's eq. 10.
+
+    Eq. 10 is summed over the classes: -[y log p + (1 - y) log(1 - p)], p the softmax.
+    """
+    if kind == "softmax":
+        return nn.functional.cross_entropy(logits, targets)
+    log_p = logits.log_softmax(dim=1)
+    log_q = torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
+    return -(targets * log_p + (1 - targets) * log_q).sum(dim=1).mean()
+
+
+def _mixed(
+    inputs: dict[str, Tensor], labels: Tensor, state: State, params: TrainParams, rng: np.random.Generator
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Smooth the labels and mix each sample with another of the batch (mixup: Zhang et al., 2018)."""
+    n_classes = state.network.head.out_features
+    targets = nn.functional.one_hot(labels, n_classes).float()
+    targets = targets * (1 - params.label_smoothing) + params.label_smoothing / n_classes
+    if params.mixup == 0:
+        return inputs, targets
+    share = float(rng.beta(params.mixup, params.mixup))
+    share = max(share, 1 - share)
+    other = torch.from_numpy(rng.permutation(len(labels))).to(labels.device)
+    return {k: v.lerp(v[other], 1 - share) for k, v in inputs.items()}, targets.lerp(targets[other], 1 - share)
+
+
+def _average(state: State, decay: float, step: int) -> None:
+    """Move the averaged weights and batch-norm statistics towards the present ones, faster in the beginning."""
+    pairs = zip(state.average.state_dict().values(), state.network.state_dict().values(), strict=True)
+    pairs = [(old, new) for old, new in pairs if old.is_floating_point()]
+    torch._foreach_lerp_([old for old, _ in pairs], [new for _, new in pairs], 1 - min(decay, (1 + step) / (10 + step)))
+
+
+def _learning_rate(state: State, within: float, params: TrainParams, minutes: float | None = None) -> float:
+    """Constant, or a cosine to zero over the epochs or, where they end sooner, over the minutes."""
+    if params.schedule == "constant":
+        return params.learning_rate
+    progress = (state.epoch + within) / params.epochs
+    if params.max_minutes:
+        progress = max(progress, (state.seconds / 60 if minutes is None else minutes) / params.max_minutes)
+    return params.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def _finished(state: State, params: TrainParams) -> bool:
+    stale = state.epoch - state.best.get("epoch", state.epoch)
+    return (
+        state.epoch >= params.epochs
+        or (params.max_minutes is not None and state.seconds >= 60 * params.max_minutes)
+        or (params.patience is not None and stale >= params.patience)
+    )
+
+
+def _keep_best(state: State, record: dict[str, float], params: TrainParams) -> None:
+    value = record.get("val_accuracy")
+    if value is not None and value > state.best.get("accuracy", -1.0):
+        weights = copy.deepcopy(state.result.state_dict()) if params.select == "best" else None
+        state.best = {"accuracy": value, "epoch": state.epoch, "weights": weights}
+
+
+def assess(network: nn.Module, source: dict[str, Any], rows: np.ndarray, batch_size: int = 512) -> dict[str, float]:
+    """Mean cross entropy and accuracy of a network over some rows."""
+    network.eval()
+    device = next(network.parameters()).device
+    total, right = 0.0, 0
+    with torch.inference_mode():
+        for start in range(0, len(rows), batch_size):
+            batch = fetch(source, rows[start : start + batch_size], device)
+            logits = network(**prepare(batch, network.inputs))
+            total += nn.functional.cross_entropy(logits, batch["labels"], reduction="sum").item()
+            right += (logits.argmax(1) == batch["labels"]).sum().item()
+    return {"loss": total / len(rows), "accuracy": right / len(rows)}
+
+
+def _start(network: nn.Module, params: TrainParams, checkpoint: Path) -> State:
+    """A fresh state, or that of the checkpoint."""
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=params.learning_rate,
+        betas=(params.beta1, params.beta2),
+        eps=params.epsilon,
+        weight_decay=params.weight_decay,
+    )
+    state = State(network, copy.deepcopy(network).eval() if params.ema else None, optimizer)
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        for name in ("network", "average", "optimizer"):
+            if saved[name] is not None:
+                getattr(state, name).load_state_dict(saved[name])
+        for name in ("epoch", "seconds", "history", "best"):
+            setattr(state, name, saved[name])
+        tqdm.write(f"resuming after epoch {state.epoch}, {state.seconds / 60:.1f} minutes in")
+    return state
+
+
+def save_checkpoint(state: State, path: Path) -> None:
+    """Write the state so that a crash in between leaves the former checkpoint."""
+    machines = {name: getattr(state, name) for name in ("network", "average", "optimizer")}
+    saved = {name: machine.state_dict() if machine is not None else None for name, machine in machines.items()}
+    saved |= {name: getattr(state, name) for name in ("epoch", "seconds", "history", "best")}
+    with new_file(path) as temporary:
+        torch.save(saved, temporary)
+
+
+def _say(bar: tqdm, record: dict[str, float]) -> None:
+    """One plain line an epoch where no terminal is attached."""
+    if bar.disable:
+        shown = " ".join(f"{key} {value:.4g}" for key, value in record.items())
+        print(shown, flush=True)

@@ -1,0 +1,39 @@
+"""Stage clean: data/<dataset>/raw -> data/<dataset>/clean (which images hold a face, landmarks, alignment)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmfer.config import read_params
+from mmfer.errors import run_app
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def clean(
+    dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
+    workers: Annotated[int, typer.Option(min=1, help="Threads; any number gives the same bytes.")] = 2,
+) -> None:
+    """Find the face in every image of DATASET; mark as noise those without one; align the others."""
+    params = read_params().dataset(dataset).clean
+    from mmfer import faces, figures, files, tracking
+    from mmfer.faceset import open_faceset
+    from mmfer.resources import measured
+
+    data, sheet = Path("data", dataset), Path("data", dataset, "sheets", "rejected.png")
+    with tracking.stage_run("clean", dataset, params) as run:
+        with measured() as cost:
+            result, shares = faces.write_clean(data / "raw", data / "clean", params, workers)
+        run.log_metrics(shares)
+        rejected = result.index.index[~result.index["kept"]][:60]
+        captions = [result.classes[label] for label in result.index["label"][rejected]]
+        title = f"{dataset}: {shares['rejected']} of {len(result)} images without a face (first {len(rejected)})"
+        figures.contact_sheet(open_faceset(data / "raw").images[rejected], captions, 12, sheet, title=title)
+        run.log_artifact(sheet)
+    files.write_json(Path("metrics", dataset, "clean.json"), shares | {"cost": cost})
+
+
+if __name__ == "__main__":
+    run_app(app)

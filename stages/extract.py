@@ -1,0 +1,34 @@
+"""Stage extract: data/<dataset>/augmented -> data/<dataset>/features (landmarks and HOG of every row)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmfer.config import read_params
+from mmfer.errors import run_app
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def extract(
+    dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
+    workers: Annotated[int, typer.Option(min=1, help="Threads; any number gives the same bytes.")] = 2,
+) -> None:
+    """Compute the landmarks and the HOG of every image of DATASET, copies included."""
+    params = read_params().dataset(dataset).extract
+    from mmfer import features, files, tracking
+    from mmfer.resources import measured
+
+    data = Path("data", dataset)
+    with tracking.stage_run("extract", dataset, params) as run:
+        with measured() as cost:
+            result = features.write_features(data / "augmented", data / "clean", data / "features", params, workers)
+        counts = {"rows": len(result), "hog_values": result.hog.shape[1]}
+        run.log_metrics(counts | {"rows_per_second": len(result) / cost["seconds"]})
+    files.write_json(Path("metrics", dataset, "extract.json"), counts | {"cost": cost})
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,36 @@
+"""Stage train: data/<dataset>/augmented and features -> data/<dataset>/models/<system> (one folder a fold and seed)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmfer.config import read_params
+from mmfer.errors import run_app
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
+    system: Annotated[str, typer.Argument(help="A system that params.yaml names.")],
+) -> None:
+    """Train SYSTEM on DATASET, once for each fold and seed; goes on where an interrupted training was."""
+    everything = read_params()
+    params, block = everything.dataset(dataset).train, everything.system(system)
+    from mmfer import figures, files, tracking, training
+
+    metrics = Path("metrics", dataset, system)
+    with tracking.stage_run("train", dataset, {"train": params.model_dump(), "system": block}, system=system) as run:
+        summary, curves = training.train_all(Path("data", dataset), (system, block), params, run.log_metrics)
+        run.log_metrics(summary)
+        files.write_csv(metrics / "curves.csv", curves)
+        if len(curves):
+            figures.training_curves(curves, f"{system} on {dataset}", metrics / "curves.png")
+            run.log_artifact(metrics / "curves.png")
+    files.write_json(metrics / "train.json", summary)
+
+
+if __name__ == "__main__":
+    run_app(app)
