@@ -15,19 +15,20 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) 
     return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes).astype(np.int64)
 
 
-def accuracy(matrix: np.ndarray) -> float:
-    """Share of images on the diagonal of a confusion matrix (C, C)."""
-    return float(np.trace(matrix) / matrix.sum())
+def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Share of images whose class is predicted right."""
+    return float(np.mean(labels == predicted))
 
 
-def class_recalls(matrix: np.ndarray) -> np.ndarray:
-    """Share of each true class that is predicted right (C,), float64, from a confusion matrix; NaN for absent classes."""
+def class_recalls(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Share of each true class that is predicted right (C,), float64; NaN for classes that do not occur."""
+    matrix = confusion_matrix(labels, predicted, n_classes)
     return _divide(np.diagonal(matrix), matrix.sum(axis=1))
 
 
-def macro_accuracy(matrix: np.ndarray) -> float:
-    """Mean of the recalls of the classes that occur (the paper's "mean of classes"), from a confusion matrix (C, C)."""
-    return float(np.nanmean(class_recalls(matrix)))
+def macro_accuracy(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
+    """Mean of the recalls of the classes that occur: the paper's "mean of classes"."""
+    return float(np.nanmean(class_recalls(labels, predicted, n_classes)))
 
 
 def roc_curve(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,8 +45,12 @@ def roc_curve(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.
     return fpr, tpr
 
 
-def auc(fpr: np.ndarray, tpr: np.ndarray) -> float:
-    """Area under a ROC curve by trapezoids, which counts a tie as half a win."""
+def auc(scores: np.ndarray, positive: np.ndarray) -> float:
+    """Area under the ROC curve of scores (N,): how often a positive outscores a negative, a tie being half a win."""
+    return _area(*roc_curve(scores, positive))
+
+
+def _area(fpr: np.ndarray, tpr: np.ndarray) -> float:
     return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
 
 
@@ -58,7 +63,7 @@ def class_roc_curves(
         positive = labels == label
         if positive.any() and not positive.all():
             fpr, tpr = roc_curve(probabilities[:, label], positive)
-            curves[name] = fpr, tpr, auc(fpr, tpr)
+            curves[name] = fpr, tpr, _area(fpr, tpr)
     return curves
 
 
@@ -170,14 +175,14 @@ def summarise(
     labels = np.asarray(labels, dtype=np.int64)
     _check(probabilities, labels)
     predicted = probabilities.argmax(axis=1)
-    matrix = confusion_matrix(labels, predicted, len(classes))
+    recalls = class_recalls(labels, predicted, len(classes))
     summary: dict[str, object] = {"images": len(labels)}
-    for name, value in (("accuracy", accuracy(matrix)), ("macro", macro_accuracy(matrix))):
+    for name, value in (("accuracy", accuracy(labels, predicted)), ("macro", float(np.nanmean(recalls)))):
         low, high = bootstrap_interval(labels, predicted, name, groups, resamples, seed)
         summary |= {name: value, f"{name}_low": low, f"{name}_high": high}
-    recalls = dict(zip(classes, map(_or_none, class_recalls(matrix)), strict=True))
     summary["macro_auc"] = _or_none(macro_auc(probabilities, labels))
-    return summary | {"ece": expected_calibration_error(probabilities, labels), "per_class": recalls}
+    summary["ece"] = expected_calibration_error(probabilities, labels)
+    return summary | {"per_class": dict(zip(classes, map(_or_none, recalls), strict=True))}
 
 
 def _check(probabilities: np.ndarray, labels: np.ndarray) -> None:

@@ -100,30 +100,37 @@ def _place(points: np.ndarray, place: str, side: int) -> np.ndarray:
 
 
 def _hand(view: Canvas, points: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The back of a hand: four fingers that touch each other, a thumb aside, and the knuckles' side of the palm."""
+    """The back of a hand: a flat palm, four fingers that touch each other, and a thumb aside."""
     right, down = _frame(points)
     place, side = rng.choice(["mouth", "eyes", "side"]), int(rng.choice([-1, 1]))
     # Fingers come from the side and point inwards; over a cheek they point up.
     angle = rng.uniform(1.2, 1.5) if place == "side" else rng.uniform(0.15, 0.6)
     along = -side * np.cos(angle) * right - np.sin(angle) * down
     across = np.array([-along[1], along[0]]) * side  # towards the thumb, which is the upper or the inner side
-    target = _place(points, str(place), side)
-    knuckles = target - along * rng.uniform(0.35, 0.55)
-    bones, creases = [], []
-    for finger, length in enumerate((0.82, 1.0, 1.06, 0.92)):  # little finger to index finger
-        offset = 0.225 * (finger - 1.5)
+    knuckles = _place(points, str(place), side) - along * rng.uniform(0.25, 0.5)
+    wrist = knuckles - along * 0.95
+    rods, creases = [], []
+    for offset, length in ((-0.33, 0.76), (-0.11, 0.96), (0.11, 1.04), (0.33, 0.92)):  # little to index finger
         root = knuckles + across * offset
-        tip = root + (along + across * 0.05 * (finger - 1.5)) * length
-        bones.append((root, tip, 0.125))
-        bones.append((root, knuckles + across * offset * 0.75 - along * 1.1, 0.17))
-        for at in (0.42, 0.72):
+        tip = root + (along + across * 0.2 * offset) * length
+        rods.append((root - along * 0.1, tip, 0.115))
+        for at in (0.45, 0.75):
             joint = root + (tip - root) * at
-            creases.append(Stroke(0.5, [joint - across * 0.09, joint, joint + across * 0.09], 0.035))
-    thumb = knuckles + across * 0.45 - along * 0.5
-    bones.append((thumb, thumb + along * 0.55 + across * 0.28, 0.14))
-    height, cover = _capsules(view, bones)
+            creases.append(Stroke(0.3, [joint - across * 0.07, joint, joint + across * 0.07], 0.03))
+    ball = wrist + across * 0.38 + along * 0.25
+    rods += [(ball, ball + along * 0.45 + across * 0.22, 0.15), (ball - along * 0.3, ball, 0.17)]
+    corners = [
+        knuckles + across * 0.43,
+        knuckles - across * 0.43,
+        wrist - across * 0.36,
+        wrist - along * 3 - across * 0.33,
+    ]
+    palm = view.fill([*corners, wrist - along * 3 + across * 0.33, wrist + across * 0.4], 0.02)
+    height, cover = _capsules(view, rods)
+    height = np.maximum(height, 0.16 * np.sqrt(view.blur(palm, 0.10)) * (palm > 0))
     albedo = rng.uniform(0.42, 0.82) * (1 + 0.03 * view.noise(rng, 9, 9))
-    return paint(albedo, view.draw(creases, 0.01), albedo * 0.7), view.blur(height, 0.012), cover
+    albedo = paint(albedo, view.draw(creases, 0.012), 0.75 * albedo)
+    return albedo, view.blur(height, 0.02), np.maximum(cover, palm)
 
 
 def _capsules(view: Canvas, bones: list[tuple[np.ndarray, np.ndarray, float]]) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,7 @@ from mmfer.faceset import digests, new_index
 
 # Third word of a generator's key; a row's key has two words, which is the same as a third word of 0.
 PERSON, PLAN = 1, 2
+INTENSITIES = (0.85, 1.3)  # of expressions: from subtle to strong
 
 
 def read_synthetic(source: SyntheticSource, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
@@ -97,9 +98,9 @@ def _render_row(seed: int, row: tuple) -> np.ndarray:
         return render_non_face(rng, FACE_PX)
     person = sample_person(np.random.default_rng([seed, row.person, PERSON]))
     pose, light, gaze = sample_pose(rng), sample_light(rng), rng.normal(0, (0.03, 0.015))
-    units = sample_units(rng, row.true_expression, rng.uniform(0.7, 1.2))
+    units = sample_units(rng, row.true_expression, rng.uniform(*INTENSITIES))
     if row.weight:
-        second = sample_units(rng, row.second_expression, rng.uniform(0.7, 1.2))
+        second = sample_units(rng, row.second_expression, rng.uniform(*INTENSITIES))
         units = (1 - row.weight) * units + row.weight * second
     occluder = None if pd.isna(row.occluder) else row.occluder
     image, _ = compose(rng, person, units, pose, light, gaze, FACE_PX, occluder)

@@ -1,0 +1,386 @@
+"""Runs as MLflow itself reads them back; failures of tracking; and the hash of a stage's inputs."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from mmfer import tracking
+from mmfer.config import AugmentParams, CkplusSource
+from mmfer.tracking import inputs_hash, stage_run
+
+DVC_YAML = """
+stages:
+  clean:
+    foreach: ${datasets}
+    do:
+      cmd: python -m stages.clean ${key}
+      deps: ["data/${key}/raw", mmfer/faces.py]
+      outs: ["data/${key}/clean"]
+  train:
+    matrix: {dataset: "${datasets}", system: "${systems}"}
+    cmd: python -m stages.train ${item.dataset} ${item.system}
+    deps: ["data/${item.dataset}/clean", "data/${item.dataset}/tables", mmfer/training.py]
+    outs: ["data/${item.dataset}/models/${item.system}"]
+  evaluate:
+    matrix: {dataset: "${datasets}", system: "${systems}"}
+    cmd: python -m stages.evaluate ${item.dataset} ${item.system}
+    deps: ["data/${ item.dataset }/models/${ item.system }/model.json"]
+"""
+DVC_LOCK = """
+schema: '2.0'
+stages:
+  clean@one:
+    cmd: python -m stages.clean one
+    deps: [{path: data/one/raw, md5: 0a.dir}]
+    outs: [{path: data/one/clean, hash: md5, md5: 1a.dir, nfiles: 3}]
+  clean@two:
+    cmd: python -m stages.clean two
+    outs: [{path: data/two/clean, hash: md5, md5: 2a.dir, nfiles: 3}]
+  count@one:
+    cmd: python -m stages.count one
+    outs: [{path: data/one/tables/count.csv, hash: md5, md5: 3a}]
+  train@one-ours:
+    cmd: python -m stages.train one ours
+    deps: [{path: data/one/clean, md5: previous.dir}]
+    outs: [{path: data/one/models/ours, hash: md5, md5: 4a.dir, nfiles: 2}]
+"""
+
+
+STAGE = """
+import sys
+sys.path.insert(0, {root!r})
+from mmfer.tracking import stage_run
+with stage_run("train", "one", {{"a": "x" * 9000}}) as run, run.child("run 0") as child:
+    child.log_metrics({{"a": 1}})
+"""
+
+
+@pytest.fixture(scope="session")
+def first_stage(tmp_path_factory):
+    """A folder in which a stage, run by a process of its own, has made the first mlflow.db; and what it printed."""
+    folder = tmp_path_factory.mktemp("first")
+    code = STAGE.format(root=str(Path(tracking.__file__).parents[1]))
+    unset = ("MLFLOW_TRACKING_URI", "DVC_ROOT")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=folder, env=environment
+    )
+    return folder, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def empty_database(first_stage, tmp_path_factory):
+    """A database without the experiment; it takes seconds to make, so tests copy it."""
+    path = shutil.copy(first_stage[0] / "mlflow.db", tmp_path_factory.mktemp("empty"))
+    database = sqlite3.connect(path)
+    database.execute("UPDATE experiments SET name = 'another' WHERE name = 'mmfer'")
+    database.commit()
+    database.close()
+    return path
+
+
+@pytest.fixture
+def client(empty_database, tmp_path, monkeypatch):
+    """An empty repository root as the current folder, and a client that reads its mlflow.db."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def runs_of(client):
+    """All runs of the experiment by name."""
+    experiment = client.get_experiment_by_name("mmfer")
+    return {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+
+
+def test_a_stage_is_one_finished_run_with_its_tags(client):
+    with stage_run("train", "fer2013", {"epochs": 3}, "ours", fold=2):
+        pass
+    (run,) = runs_of(client).values()
+    assert (run.info.run_name, run.info.status) == ("train fer2013 ours", "FINISHED")
+    expected = {"stage": "train", "dataset": "fer2013", "system": "ours", "fold": "2"}
+    assert expected.items() <= run.data.tags.items()
+    # printf '{"epochs": 3}' | sha256sum
+    assert run.data.tags["params_hash"] == "543da7abb83f"
+    assert "dvc_inputs" not in run.data.tags
+
+
+def test_a_stage_over_all_datasets_has_neither_dataset_nor_system(client):
+    with stage_run("report", None, {}):
+        pass
+    tags = runs_of(client)["report"].data.tags
+    assert not {"dataset", "system"} & tags.keys()
+
+
+def test_params_are_logged_flat_and_long_values_are_cut(client):
+    params = {
+        "source": CkplusSource(),
+        "augment": {"copies": 2, "deep": {"on": True}},
+        "seeds": [0, 1],
+        "long": "x" * 9000,
+    }
+    with stage_run("clean", "ckplus", params):
+        pass
+    logged = runs_of(client)["clean ckplus"].data.params
+    expected = {"source.kind": "ckplus", "source.path": "null", "source.folds": "10", "augment.copies": "2"}
+    assert expected.items() <= logged.items()
+    assert {"augment.deep.on": "true", "seeds": "[0, 1]", "long": "x" * 6000}.items() <= logged.items()
+
+
+def test_more_params_and_metrics_than_one_request_holds_are_all_logged(client):
+    with stage_run("train", "one", {f"p{i}": i for i in range(230)}) as run:
+        run.log_metrics({f"m{i}": i for i in range(2300)})
+    data = runs_of(client)["train one"].data
+    assert (len(data.params), len(data.metrics)) == (230, 2300)
+
+
+def test_params_hash_ignores_the_order_of_keys_and_sees_every_value(client):
+    for name, params in {
+        "a": {"x": 1, "y": 2},
+        "b": {"y": 2, "x": 1},
+        "c": {"x": 1, "y": 3},
+        "d": AugmentParams(),
+        "e": AugmentParams().model_dump(),
+    }.items():
+        with stage_run("s", name, params):
+            pass
+    found = {name[-1]: run.data.tags["params_hash"] for name, run in runs_of(client).items()}
+    assert found["a"] == found["b"] != found["c"]
+    assert found["d"] == found["e"] != found["a"]
+
+
+def test_metrics_keep_their_steps_and_nested_names(client):
+    with stage_run("train", "one", {}) as run:
+        for epoch in (1, 2, 3):
+            run.log_metrics({"train": {"loss": 1 / epoch}, "val/accuracy": np.float32(epoch / 4)}, step=epoch)
+        run.log_metrics({"best": np.int64(3)})
+    run_id = runs_of(client)["train one"].info.run_id
+    history = client.get_metric_history(run_id, "train/loss")
+    assert sorted((point.step, point.value) for point in history) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
+    assert [point.step for point in client.get_metric_history(run_id, "best")] == [0]
+    assert client.get_run(run_id).data.metrics["val/accuracy"] == 0.75
+
+
+def test_what_is_no_number_is_not_a_metric(client):
+    with stage_run("clean", "one", {}) as run:
+        run.log_metrics({"a": None, "b": True, "c": "0.5", "d": [1, 2], "e": {"f": None}, "g": 1})
+        run.log_metrics({})
+    assert runs_of(client)["clean one"].data.metrics == {"g": 1.0}
+
+
+def test_names_that_mlflow_refuses_are_changed_not_lost(client):
+    with stage_run("robustness", "one", {"a(b)": 1}) as run:
+        run.log_metrics({"noise (10%)": 0.5})
+    data = runs_of(client)["robustness one"].data
+    assert (data.metrics, data.params) == ({"noise _10__": 0.5}, {"a_b_": "1"})
+
+
+def test_files_become_artifacts_beside_the_database(client, tmp_path):
+    Path("curve.png").write_bytes(b"png")
+    with stage_run("train", "one", {}) as run:
+        run.log_figure(Path("curve.png"))
+        run.log_artifact(Path("curve.png"), "tables")
+        run.log_artifact(Path("curve.png"))
+    stored = (tmp_path / "mlartifacts" / run.run_id / "artifacts").rglob("*.png")
+    assert sorted(path.parent.name for path in stored) == ["artifacts", "figures", "tables"]
+
+
+def test_children_point_to_their_parent(client):
+    with stage_run("evaluate", "one", {}, "ours") as run:
+        for i in range(3):
+            with run.child(f"run {i}", run=i) as child:
+                child.log_metrics({"test/accuracy": i / 10})
+    runs = runs_of(client)
+    parent = runs.pop("evaluate one ours")
+    assert sorted(runs) == ["run 0", "run 1", "run 2"]
+    tags = runs["run 2"].data.tags
+    assert tags["mlflow.parentRunId"] == parent.info.run_id
+    assert {"run": "2", "dataset": "one", "system": "ours", "stage": "evaluate"}.items() <= tags.items()
+    assert runs["run 2"].data.metrics == {"test/accuracy": 0.2}
+    assert {each.info.status for each in runs.values()} == {"FINISHED"}
+
+
+@pytest.mark.parametrize(("error", "status"), [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
+def test_a_failing_stage_marks_its_runs_and_raises_the_same_error(client, error, status):
+    def stage():
+        with stage_run("train", "one", {}) as run, run.child("run 0"):
+            run.log_metrics({"loss": 1})
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        stage()
+    assert caught.value is error
+    assert {name: each.info.status for name, each in runs_of(client).items()} == {"train one": status, "run 0": status}
+
+
+@pytest.mark.parametrize("method", ["create_run", "log_batch", "log_artifact", "set_terminated", "create_experiment"])
+def test_a_failure_of_any_call_is_told_once_and_costs_nothing_else(client, monkeypatch, capfd, method):
+    calls = []
+
+    def fail(*args, **kwargs):
+        calls.append(method)
+        raise OSError("No space left on device\nwith a second line")
+
+    monkeypatch.setattr(MlflowClient, method, fail)
+    Path("curve.png").write_bytes(b"png")
+    result = 0
+    with stage_run("train", "one", {"a": 1}) as run:
+        for epoch in range(3):
+            run.log_metrics({"loss": 1}, step=epoch)
+            run.log_figure(Path("curve.png"))
+            with run.child("run"):
+                result += 1
+    assert result == 3
+    assert len(calls) == 1
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "warning: MLflow: No space left on device; the run goes on without it\n")
+
+
+def test_nothing_is_called_after_a_failure_in_the_middle(client, monkeypatch, capfd):
+    with stage_run("train", "one", {}) as run:
+        run.log_metrics({"loss": 1}, step=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_batch", lambda *_, **__: 1 / 0)
+            run.log_metrics({"loss": 2}, step=2)
+        run.log_metrics({"loss": 3}, step=3)
+    logged = runs_of(client)["train one"]
+    assert (logged.data.metrics, logged.info.status) == ({"loss": 1.0}, "RUNNING")
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "nosuch://here", "sqlite:////dev/null/mlflow.db", "sqlite:///damaged.db"]
+)
+def test_a_bad_uri_is_told_in_one_line_within_seconds(client, monkeypatch, capfd, uri):
+    Path("damaged.db").write_bytes(b"this is no database " * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    start = time.monotonic()
+    with stage_run("train", "one", {"a": 1}) as run, run.child("run 0") as child:
+        child.log_metrics({"loss": 1})
+        result = "kept"
+    assert result == "kept"
+    assert run.run_id is None
+    assert time.monotonic() - start < 15
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith("warning: MLflow: ")
+    assert err.endswith("; the run goes on without it\n")
+    assert err.count("\n") == 1
+
+
+def test_a_failure_of_tracking_does_not_hide_the_failure_of_the_stage(client, monkeypatch):
+    monkeypatch.setattr(MlflowClient, "set_terminated", lambda *_: 1 / 0)
+    with pytest.raises(KeyError, match="stage"):
+        with stage_run("train", "one", {}):
+            raise KeyError("stage")
+
+
+def test_a_database_that_is_locked_for_a_moment_loses_nothing(client):
+    with stage_run("train", "one", {}) as run:
+        other = sqlite3.connect("mlflow.db")
+        other.execute("BEGIN EXCLUSIVE")
+        subprocess.Popen([sys.executable, "-c", ""]).wait()
+        other.rollback()
+        run.log_metrics({"loss": 1})
+    assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
+
+
+def test_the_tracking_uri_of_the_environment_is_respected(client, empty_database, tmp_path, monkeypatch):
+    shutil.copy(empty_database, tmp_path / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    with stage_run("train", "one", {}):
+        pass
+    assert list(runs_of(MlflowClient(f"sqlite:///{tmp_path}/other.db"))) == ["train one"]
+    assert client.get_experiment_by_name("mmfer") is None
+
+
+def test_an_experiment_in_a_temporary_copy_is_tracked_in_the_repository(client, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with stage_run("train", "one", {}):
+        pass
+    assert list(runs_of(client)) == ["train one"]
+    assert not list(copy.iterdir())
+
+
+def test_an_experiment_that_another_stage_has_just_made_is_used(client, monkeypatch):
+    find, answers = tracking._Connection._find_experiment, iter([None])
+    with stage_run("clean", "one", {}):
+        pass
+    monkeypatch.setattr(tracking._Connection, "_find_experiment", lambda self: next(answers, find(self)))
+    with stage_run("train", "one", {}):
+        pass
+    assert set(runs_of(client)) == {"clean one", "train one"}
+
+
+def test_the_git_commit_is_that_of_the_current_folder(client):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    head = subprocess.run([*git, "log", "--format=%H"], check=True, capture_output=True, text=True).stdout.strip()
+    with stage_run("train", "one", {}):
+        pass
+    assert runs_of(client)["train one"].data.tags["mlflow.source.git.commit"] == head
+
+
+def test_inputs_hash_covers_the_recorded_outputs_that_the_stage_reads(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / "dvc.lock").write_text(DVC_LOCK)
+    # printf 'data/one/clean 1a.dir\ndata/one/tables/count.csv 3a' | sha256sum, and so on
+    assert inputs_hash("train", "one", "ours", tmp_path) == "2a813c6a535f"
+    assert inputs_hash("train", "two", "ours", tmp_path) == "f049555704e3"
+    assert inputs_hash("evaluate", "one", "ours", tmp_path) == "99084f5b465c"
+
+
+def test_inputs_hash_follows_the_inputs_and_not_the_previous_execution(tmp_path):
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    before = []
+    for lock in (
+        DVC_LOCK,
+        DVC_LOCK.replace("previous", "other"),
+        DVC_LOCK.replace("2a", "2b"),
+        DVC_LOCK.replace("1a", "1b"),
+    ):
+        (tmp_path / "dvc.lock").write_text(lock)
+        before.append(inputs_hash("train", "one", "ours", tmp_path))
+    assert before[0] == before[1] == before[2] != before[3]
+
+
+@pytest.mark.parametrize("lock", [None, "", "schema: '2.0'\n", DVC_LOCK])
+def test_inputs_hash_is_none_where_nothing_is_recorded(tmp_path, lock):
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    if lock is not None:
+        (tmp_path / "dvc.lock").write_text(lock)
+    assert inputs_hash("clean", "one", None, tmp_path) is None
+    assert inputs_hash("nosuch", "one", None, tmp_path) is None
+
+
+def test_the_inputs_are_tagged(client, tmp_path):
+    (tmp_path / "dvc.yaml").write_text(DVC_YAML)
+    (tmp_path / "dvc.lock").write_text(DVC_LOCK)
+    with stage_run("train", "one", {}, "ours"):
+        pass
+    assert runs_of(client)["train one ours"].data.tags["dvc_inputs"] == inputs_hash("train", "one", "ours", tmp_path)
+
+
+def test_importing_the_module_does_not_import_mlflow():
+    code = "import sys, mmfer.tracking; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_tracked_stage_prints_nothing_even_as_it_makes_the_database(first_stage):
+    folder, printed = first_stage
+    assert printed == ""
+    assert set(runs_of(MlflowClient(f"sqlite:///{folder}/mlflow.db"))) == {"train one", "run 0"}
