@@ -4,9 +4,11 @@
     train.csv and test.csv               emotion, pixels; test.csv has no labels and cannot be used
     train/<class>/*, test/<class>/*      images; names such as PublicTest_123.jpg tell the official part
 
-Each as it is, in a folder or in a zip. PrivateTest is the test set and PublicTest validates; where PrivateTest is absent,
-PublicTest is the test set and a part of Training validates.
+Each as it is, in a folder or in a zip. PrivateTest is the test set and PublicTest validates; where PrivateTest is
+absent, PublicTest is the test set and a part of Training validates.
 """
+
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -41,8 +43,8 @@ LAYOUTS = (
 def read_fer2013(source: Fer2013Source, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Read FER2013 -> index, images uint8 (N, 48, 48), class names; `workers` threads decode images.
 
-    The index has `usage`, the official part, and the marks of mmfer.datasets.duplicates; index.attrs["notes"] lists what
-    a reader of results must know. MmferError where the source is not readable as FER2013 as a whole.
+    The index has `usage`, the official part, and the marks of mmfer.datasets.duplicates; index.attrs["notes"] lists
+    what a reader of results must know. MmferError where the source is not readable as FER2013 as a whole.
     """
     path = Path(source.path).expanduser() if source.path else kaggle.download(source.kaggle, "fer2013")
     with open_archive(path) as archive:
@@ -105,8 +107,8 @@ def _describe_test(tests: set[str], share: float) -> str:
             f"FER2013: PublicTest is absent: {part} validates (whole groups of duplicates), PrivateTest is the test set"
         )
     return (
-        f"FER2013: file names do not tell PublicTest from PrivateTest: {part} validates (whole groups of duplicates), all "
-        "of them are the test set; results do not compare with published ones"
+        f"FER2013: file names do not tell PublicTest from PrivateTest: {part} validates (whole groups of duplicates), "
+        "all of them are the test set; results do not compare with published ones"
     )
 
 

@@ -28,7 +28,7 @@ def table_columns(archive: Archive) -> dict[str, list[str]]:
 
 
 def read_table(archive: Archive, name: str, labels: int) -> tuple[pd.DataFrame, np.ndarray]:
-    """Read a CSV of faces -> table (source, label, usage; usage is "" where there is no such column), uint8 (N, 48, 48).
+    """Read a CSV of faces -> table (source, label, usage; "" where there is no such column), uint8 (N, 48, 48).
 
     Labels must be 0 to `labels` - 1. MmferError names the line that is wrong. The text is never in memory as a whole.
     """
@@ -50,7 +50,7 @@ def read_table(archive: Archive, name: str, labels: int) -> tuple[pd.DataFrame, 
                 chunk = []
     if not label:
         raise MmferError(f"{archive.path}: {name} has a header but no rows; download it again")
-    images = np.concatenate(chunks + [np.stack(chunk)] if chunk else chunks)
+    images = np.concatenate([*chunks, np.stack(chunk)] if chunk else chunks)
     table = pd.DataFrame({"source": source, "label": label, "usage": usage})
     return table, images.reshape(-1, FACE_PX, FACE_PX)
 
