@@ -35,9 +35,10 @@ def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.n
     """
     raw, clean, features = (open_faceset(data / name) for name in ("raw", "clean", "features"))
     facts = load_model(sorted(models.glob("*seed*"))[0]).facts
-    seeds, select, device = facts["train"]["seeds"], facts["train"]["select"], choose_device(facts["train"]["device"])
+    select, device = facts["train"]["select"], choose_device(facts["train"]["device"])
     parts = {fold: split_rows(features.index, fold, select).test for fold in folds_of(features.index)}
     test = np.sort(np.concatenate(list(parts.values())))
+    seeds = [seed for seed in facts["train"]["seeds"] if (models / model_name(min(parts), seed)).exists()]
     views = list(test_views(raw, clean, features, test, params))
     shape = (len(seeds), params.runs, len(test), len(features.classes))
     probabilities = np.full(shape, np.nan, np.float32)

@@ -1,0 +1,143 @@
+"""dvc.yaml against the code, and whole runs on a tiny synthetic set: what runs again when what changes."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ["download", "clean", "augment", "extract", "train", "evaluate"]
+NO_EFFECT = {"mmfer/errors.py", "mmfer/tracking.py", "mmfer/resources.py", "mmfer/__init__.py"}  # on any output
+WHOLE = ("mmfer/datasets", "mmfer/systems")  # imported by name at run time: the folder is the dependency
+
+
+def _imports(path: Path) -> set[str]:
+    """Files of this project that a file imports, at the top or inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    files = set()
+    for name in names:
+        stem = name.replace(".", "/")
+        files |= {f for f in (f"{stem}.py", f"{stem}/__init__.py") if name.startswith("mmfer") and (ROOT / f).exists()}
+    return files
+
+
+def _closure(start: str) -> set[str]:
+    found, waiting = set(), [start]
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        found.add(file)
+        waiting += _imports(ROOT / file)
+        for folder in WHOLE:
+            if file == f"{folder}/__init__.py":
+                waiting += [str(f.relative_to(ROOT)) for f in (ROOT / folder).glob("*.py")]
+    return found
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_deps_name_the_modules_that_the_stage_imports(stage):
+    definition = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    listed = {dep for dep in definition.get("do", definition)["deps"] if not dep.startswith("data/")}
+    needed = {
+        next((f for f in WHOLE if file.startswith(f)), file) for file in _closure(f"stages/{stage}.py") - NO_EFFECT
+    }
+    assert listed == needed
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project with a tiny data set, built once."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("mmfer", "stages", "dvc.yaml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, root / name)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    tiny = params["datasets"]["synthetic"]
+    tiny["source"] |= {"faces": 140, "identities": 20}
+    tiny["augment"] |= {"copies": 2}
+    tiny["train"] |= {"epochs": 2, "samples_per_epoch": 64, "batch_size": 32, "seeds": [0]}
+    tiny["evaluate"] |= {"runs": 2, "bootstrap": 100}
+    params["systems"]["svm"]["components"] = 8
+    _write(root, params)
+    _run(root, "dvc", "init", "--no-scm", "-q")
+    _run(root, "dvc", "config", "cache.type", "hardlink,symlink,copy")
+    assert _repro(root) == EVERYTHING
+    return root
+
+
+EVERYTHING = {
+    *(f"{stage}@synthetic" for stage in STAGES[:4]),
+    *(f"{stage}@synthetic-{system}" for stage in STAGES[4:] for system in ("ours", "svm")),
+}
+
+
+def _write(root, params):
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def _run(root, *command, check=True):
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(root),
+        "MLFLOW_TRACKING_URI": f"file:{root}/mlruns",
+        "MLFLOW_ALLOW_FILE_STORE": "true",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or not check, done.stdout[-3000:] + done.stderr[-3000:]
+    return done
+
+
+def _repro(root) -> set[str]:
+    """Run the pipeline; the stages that ran."""
+    return set(re.findall(r"Running stage '(.+?)'", _run(root, "dvc", "repro").stdout))
+
+
+def test_second_repro_runs_nothing(project):
+    assert _repro(project) == set()
+
+
+AFTER_TRAIN = {"train@synthetic-ours", "train@synthetic-svm", "evaluate@synthetic-ours", "evaluate@synthetic-svm"}
+CHANGES = {
+    "evaluate": ("evaluate", {"seed": 7}, {"evaluate@synthetic-ours", "evaluate@synthetic-svm"}),
+    "system": (None, {"dropout": 0.1}, {"train@synthetic-ours", "evaluate@synthetic-ours"}),
+    "train": ("train", {"learning_rate": 0.002}, AFTER_TRAIN),
+    "extract": ("extract", {"orientations": 8}, AFTER_TRAIN | {"extract@synthetic"}),
+    "augment": ("augment", {"copies": 3}, AFTER_TRAIN | {"extract@synthetic", "augment@synthetic"}),
+    "clean": ("clean", {"eye_height_px": 19.0}, EVERYTHING - {"download@synthetic"}),
+    "source": ("source", {"seed": 5}, EVERYTHING),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changing_a_block_reruns_just_its_stages_and_those_after(project, name):
+    block, change, expected = CHANGES[name]
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    target = params["datasets"]["synthetic"][block] if block else params["systems"]["ours"]
+    target |= change
+    _write(project, params)
+    assert _repro(project) == expected
+
+
+def test_a_wrong_key_stops_the_stage_and_leaves_its_outputs(project):
+    content = (project / "params.yaml").read_text()
+    before = {file: file.read_bytes() for file in (project / "data/synthetic/clean").iterdir()}
+    (project / "params.yaml").write_text(content.replace("threshold: 0.0", "treshold: 0.0"))
+    done = _run(project, sys.executable, "-m", "stages.clean", "synthetic", check=False)
+    (project / "params.yaml").write_text(content)
+    assert done.returncode == 2
+    assert "did you mean threshold?" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert before == {file: file.read_bytes() for file in (project / "data/synthetic/clean").iterdir()}
