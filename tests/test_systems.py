@@ -1,0 +1,94 @@
+"""Layer shapes and parameter counts; every system predicts; a system is one file."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from mmfer import systems
+from mmfer.errors import MmferError
+from mmfer.systems import INPUTS, system_params
+from mmfer.systems.layers import ChannelGate, SpatialGate
+
+COUNTS = [
+    ({"branches": ["image"]}, 42_483_791),
+    ({"branches": ["image"], "attention": "channel"}, 42_483_491),
+    ({"branches": ["image"], "attention": "spatial"}, 42_472_563),
+    ({"branches": ["image"], "attention": "none"}, 42_472_263),
+    ({"branches": ["landmarks"]}, 290_183),
+    ({"branches": ["hog"]}, 8_039_815),
+    ({"branches": ["image", "landmarks"]}, 42_806_735),
+    ({"branches": ["image", "hog"]}, 50_556_367),
+    ({"branches": ["landmarks", "hog"]}, 8_362_759),
+    ({}, 50_912_079),
+    ({"attention": "none"}, 50_900_551),
+]
+
+
+@pytest.mark.parametrize(("block", "count"), COUNTS)
+def test_our_network_has_the_parameters_of_the_papers_layers(block, count):
+    system, params = system_params("ours", block)
+    with torch.device("meta"):
+        network = system.build(params, 7)
+    assert sum(p.numel() for p in network.parameters()) == count
+
+
+@pytest.mark.parametrize("kind", systems.systems())
+def test_every_system_predicts_probabilities(kind, rng):
+    system, params = system_params(kind, {"components": 8} if kind == "svm" else {})
+    machine = system.build(params, 3)
+    assert set(machine.inputs) <= set(INPUTS)
+    n = 24
+    inputs = {
+        "image": rng.normal(size=(n, 1, 48, 48)).astype(np.float32),
+        "landmarks": rng.normal(size=(n, 136)).astype(np.float32),
+        "hog": rng.random((n, 900), dtype=np.float32),
+    }
+    if isinstance(machine, torch.nn.Module):
+        with torch.inference_mode():
+            logits = machine.eval()(**{name: torch.from_numpy(inputs[name]) for name in machine.inputs})
+        scores = logits.softmax(1).numpy()
+    else:
+        machine.fit(inputs, np.arange(n) % 3)
+        scores = machine.predict_proba(inputs)
+    assert scores.shape == (n, 3)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_channel_gate_pools_both_ways_through_one_mlp():
+    torch.manual_seed(0)
+    gate, maps = ChannelGate(32, 16), torch.randn(2, 32, 5, 5)
+    first, _, second = gate.mlp
+    scores = [
+        functional.linear(torch.relu(functional.linear(v, first.weight, first.bias)), second.weight, second.bias)
+        for v in (functional.avg_pool2d(maps, 5).flatten(1), functional.max_pool2d(maps, 5).flatten(1))
+    ]
+    torch.testing.assert_close(gate(maps), maps * torch.sigmoid(sum(scores))[:, :, None, None])
+
+
+def test_spatial_gate_sees_maximum_then_mean():
+    torch.manual_seed(0)
+    gate, maps = SpatialGate().eval(), torch.randn(2, 8, 6, 6)
+    views = torch.stack([maps.max(1).values, maps.mean(1)], dim=1)
+    mask = torch.sigmoid(functional.conv2d(views, gate.conv.weight, padding=3) / (1 + 1e-5) ** 0.5)
+    torch.testing.assert_close(gate(maps), maps * mask)
+
+
+def test_an_unknown_kind_or_key_is_named_with_a_suggestion():
+    with pytest.raises(MmferError, match=r"systems\.mine\.kind.*did you mean ours"):
+        system_params("mine", {"kind": "our"})
+    with pytest.raises(MmferError, match=r"systems\.ours: chanels: unknown key; did you mean channels"):
+        system_params("ours", {"chanels": [1]})
+
+
+def test_a_system_is_added_by_one_file(tmp_path, monkeypatch):
+    (tmp_path / "added_system.py").write_text(
+        "from mmfer.config import Block\nfrom mmfer.systems import register\n\n"
+        "class P(Block):\n    x: int = 1\n\n"
+        "@register('added', params=P)\nclass Added:\n    inputs = ('hog',)\n"
+        "    def __init__(self, params, n_classes, hog_length=900):\n        self.x = params.x\n"
+    )
+    monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])
+    monkeypatch.setattr(systems, "_registry", dict(systems._registry))
+    system, params = system_params("mine", {"kind": "added", "x": 3})
+    assert system.build(params, 7).x == 3

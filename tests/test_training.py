@@ -1,0 +1,133 @@
+"""Splits without leaks, the loop, and going on after an interrupt."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmfer.config import TrainParams
+from mmfer.errors import MmferError
+from mmfer.faceset import open_faceset
+from mmfer.training import check_leaks, epoch_rows, loss, split_rows, train_all
+from tests.tiny import write_tiny
+
+BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
+SHORT = {"epochs": 4, "batch_size": 16, "device": "cpu", "ema": 0.9, "mixup": 0.2, "schedule": "cosine"}
+
+
+def ignore(metrics, step):
+    pass
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_tiny(tmp_path / "data")
+
+
+def weights(data, name="seed0"):
+    return load_file(data / "models/net" / name / "model.safetensors")
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(data):
+    params = TrainParams(**SHORT)
+    train_all(data, ("net", BLOCK), params, ignore)
+    whole = weights(data)
+
+    def stop(metrics, step):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_all(data, ("net", BLOCK), params, stop)
+    seen = []
+    train_all(data, ("net", BLOCK), params, lambda metrics, step: seen.append(step))
+    assert seen == [3, 4]
+    assert all(torch.equal(whole[key], value) for key, value in weights(data).items())
+
+
+def test_it_learns_what_can_be_learned(data):
+    _, curves = train_all(data, ("net", BLOCK), TrainParams(epochs=15, batch_size=16, device="cpu"), ignore)
+    assert curves["train_accuracy"].iloc[-1] > 0.9
+
+
+def test_seeds_differ_and_repeat(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"seeds": [0, 1]}), ignore)
+    first, second = weights(data, "seed0"), weights(data, "seed1")
+    assert not torch.equal(first["head.weight"], second["head.weight"])
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    assert torch.equal(first["head.weight"], weights(data)["head.weight"])
+
+
+def test_folds_are_tested_by_models_that_have_not_seen_them(tmp_path):
+    index = open_faceset(write_tiny(tmp_path, folds=4) / "features").index
+    for fold in range(4):
+        rows = split_rows(index, fold, "best")
+        assert set(index["fold"][rows.test]) == {fold}
+        assert set(index["fold"][rows.val]) == {(fold + 1) % 4}
+        assert set(index["fold"][rows.train]) == {0, 1, 2, 3} - {fold, (fold + 1) % 4}
+        assert not split_rows(index, fold, "last").val.size
+        assert (index["copy"][rows.test] == 0).all()
+
+
+@pytest.mark.parametrize("column", ["digest", "parent", "subject"])
+def test_a_leak_stops_the_training(data, column):
+    index = open_faceset(data / "features").index
+    rows = split_rows(index, -1, "last")
+    index.loc[rows.train[0], column] = index.loc[rows.test[0], column]
+    with pytest.raises(MmferError, match=f"leak: 1 {column}s"):
+        check_leaks(index, rows)
+
+
+def test_every_row_is_seen_once_in_a_pass():
+    train = np.arange(100, 150)
+    rows = np.concatenate([epoch_rows(train, epoch, 20, 0) for epoch in range(5)])
+    assert sorted(rows[:50]) == sorted(rows[50:]) == train.tolist()
+
+
+def test_eq_10_is_the_binary_form_summed_over_classes():
+    logits = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]])
+    targets = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    p = logits.softmax(1)
+    expected = torch.nn.functional.binary_cross_entropy(p, targets, reduction="none").sum(1).mean()
+    torch.testing.assert_close(loss(logits, targets, "binary"), expected)
+    torch.testing.assert_close(loss(logits, targets, "softmax"), torch.nn.functional.cross_entropy(logits, targets))
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(data):
+    with pytest.raises(MmferError, match=r"lower train\.learning_rate"):
+        _poison(data)
+
+
+def _poison(data):
+    features = open_faceset(data / "features")
+    path = features.folder / "hog.npy"
+    values = np.array(features.hog)
+    values[:] = np.inf
+    np.save(path, values)
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+
+
+def test_a_batch_larger_than_the_data_is_refused(data):
+    with pytest.raises(MmferError, match="batch_size: 4096"):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"batch_size": 4096}), ignore)
+
+
+def test_minutes_end_a_training(data):
+    summary, curves = train_all(
+        data, ("net", BLOCK), TrainParams(**SHORT | {"epochs": 500, "max_minutes": 0.001}), ignore
+    )
+    assert len(curves) < 50
+    assert summary["models"] == 1
+
+
+def test_patience_ends_a_training(data):
+    params = TrainParams(**SHORT | {"epochs": 60, "patience": 2, "learning_rate": 1e-9, "ema": 0.0})
+    _, curves = train_all(data, ("net", BLOCK), params, ignore)
+    assert len(curves) < 60
+
+
+def test_an_estimator_is_fitted_once_for_all_seeds(data):
+    params = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
+    summary, _ = train_all(data, ("svm", {"components": 5}), params, ignore)
+    assert summary["models"] == 1
