@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+INTERRUPTED = 130  # what Typer makes of KeyboardInterrupt
+
 
 class MmferError(Exception):
     """A fault that the user can mend; the message is one line: where, what, and what to do."""
@@ -19,12 +21,11 @@ def run_app(app: typer.Typer) -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what `dvc` and `kill` send; clean up as for Ctrl-C
+    message = "interrupted; earlier outputs are as they were, and the same command goes on from there"
     try:
         status = app(standalone_mode=False)
-    except KeyboardInterrupt:
-        message = "interrupted; earlier outputs are as they were, and the same command goes on from there"
-    except typer.Abort:
-        message = "aborted"
+    except (KeyboardInterrupt, typer.Abort):
+        pass
     except (MmferError, OSError) as error:
         if debug:
             raise
@@ -36,7 +37,8 @@ def run_app(app: typer.Typer) -> None:
         error.show()
         sys.exit(2)
     else:
-        sys.exit(status or 0)
+        if status != INTERRUPTED:
+            sys.exit(status or 0)
     print(f"error: {message}", file=sys.stderr)
     sys.stderr.flush()
     # Worker threads may still be busy with a chunk; nothing they write is kept, so do not wait for them.

@@ -60,7 +60,7 @@ def open_faceset(folder: Path) -> FaceSet:
         head = json.loads((folder / "faceset.json").read_text(encoding="utf-8"))
         index = pd.read_parquet(folder / "index.parquet")
     except FileNotFoundError as error:
-        raise MmferError(f"{error.filename}: not found; {_remedy(folder)}") from None
+        raise MmferError(f"{error.filename or folder / 'index.parquet'}: not found; {_remedy(folder)}") from None
     except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise MmferError(f"{folder}: faceset.json or index.parquet is damaged ({error}); {_remedy(folder)}") from None
     if head.get("format") != FORMAT:

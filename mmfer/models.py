@@ -49,7 +49,7 @@ class Model:
         return np.concatenate([self._predict(chunk, device) for chunk in chunks])
 
     def _predict(self, chunk: dict[str, np.ndarray], device: str) -> np.ndarray:
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(rows)).to(device) for name, rows in chunk.items()}
+        tensors = {name: torch.from_numpy(np.array(rows)).to(device) for name, rows in chunk.items()}
         inputs = prepare(tensors, self.machine.inputs)
         if not isinstance(self.machine, torch.nn.Module):
             return self.machine.predict_proba({name: value.cpu().numpy() for name, value in inputs.items()})

@@ -1,0 +1,96 @@
+"""Ten runs, three test sets: figures against hand-made probabilities, views against the stored features."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmfer import evaluation
+from mmfer.config import EvaluateParams, TrainParams
+from mmfer.evaluation import evaluate, measure, predict_runs, write_results
+from mmfer.faceset import open_faceset
+from mmfer.training import split_rows, train_all
+from tests.tiny import CLASSES, write_tiny
+
+BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
+PARAMS = EvaluateParams(runs=3, bootstrap=100, mirror=0.0)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_tiny(tmp_path / "data")
+
+
+def train(data, **more):
+    train_all(
+        data, ("net", BLOCK), TrainParams(**{"epochs": 2, "batch_size": 16, "device": "cpu"} | more), lambda *_: None
+    )
+
+
+def test_run_0_sees_what_is_stored(data):
+    raw, clean, augmented, features = (open_faceset(data / n) for n in ("raw", "clean", "augmented", "features"))
+    rows = split_rows(features.index, -1, "last").test
+    first, second, _ = evaluation.test_views(raw, clean, features, rows, PARAMS)
+    assert (first["images"] == augmented.images[rows]).all()
+    assert (first["hog"] == features.hog[rows]).all()
+    assert (first["landmarks"] == features.landmarks[rows]).all()
+    assert all((first[name] != second[name]).any() for name in first)
+
+
+def test_each_fold_is_predicted_by_its_own_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = write_tiny(tmp_path / "data", folds=4)
+    train(data)
+
+    class Fake:
+        def __init__(self, folder, device="cpu"):
+            self.facts = {"train": {"seeds": [0], "select": "last", "device": "cpu"}}
+            self.fold = int(folder.name[4])
+
+        def predict(self, stored, device):
+            return np.eye(4, 3, dtype=np.float32)[[self.fold] * len(stored["images"])] + self.fold
+
+    monkeypatch.setattr(evaluation, "load_model", Fake)
+    probabilities, index, _ = predict_runs(data, data / "models/net", PARAMS)
+    assert len(index) == 60
+    np.testing.assert_array_equal(np.floor(probabilities[0, 0].min(axis=1)), index["fold"])
+
+
+def test_figures_of_hand_made_probabilities():
+    index = pd.DataFrame(
+        {
+            "label": [0, 0, 1, 1, 2],
+            "kept": [True, True, True, True, False],
+            "duplicate": [False, True, False, False, False],
+            "subject": pd.array([None] * 5, dtype="string"),
+        }
+    )
+    predicted = np.array([[0, 1, 1, 1, 0], [0, 0, 1, 0, 0]])  # runs: 3 and 3 of 5 right
+    probabilities = np.eye(3, dtype=np.float32)[predicted][None]
+    figures = measure(probabilities, index, CLASSES, EvaluateParams(runs=2, bootstrap=100))
+    assert [figures[name]["coverage"] for name in ("whole", "kept", "kept_unique")] == [1.0, 0.8, 0.6]
+    assert [figures[name]["plain"]["accuracy"] for name in ("whole", "kept")] == [0.6, 0.75]
+    assert figures["kept_unique"]["plain"]["accuracy"] == 1.0
+    assert figures["whole"]["runs"] == {"count": 2, "accuracy_mean": 0.6, "accuracy_sd": 0.0}
+    assert "seeds" not in figures["whole"]
+
+
+def test_both_readings_of_ten_runs_and_every_file_of_the_stage(data, tmp_path):
+    train(data, seeds=[0, 1], epochs=8)
+    result = evaluate(data, "net", PARAMS)
+    whole = result.metrics["whole"]
+    assert whole["runs"]["count"] == 3
+    assert whole["seeds"]["count"] == 2
+    assert whole["averaged"]["accuracy"] == pytest.approx((result.averaged.argmax(1) == result.labels).mean())
+    write_results(result, tmp_path / "metrics")
+    names = {"evaluate.json", "runs.csv", "confusion.csv", "confusion.png", "roc.csv", "roc.png"}
+    assert {file.name for file in (tmp_path / "metrics").iterdir()} == names
+    with np.load(data / "predictions/net.npz") as stored:
+        assert stored["probabilities"].shape == (2, 3, 12, 3)
+
+
+def test_rejected_test_faces_are_predicted_all_the_same(data):
+    train(data)
+    metrics = evaluate(data, "net", PARAMS).metrics
+    assert metrics["whole"]["images"] == 12
+    assert metrics["kept"]["images"] == 11
