@@ -71,10 +71,13 @@ def test_an_index_that_breaks_the_contract_is_refused(tmp_path, images, more, me
 
 
 def test_an_interrupt_leaves_the_former_folder(folder, images):
-    with pytest.raises(KeyboardInterrupt):
+    def spoil():
         with new_faceset(folder, "d", ["a", "b"], index(images), {}) as new:
             write_array(new, "images", images[::-1])
             raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        spoil()
     assert (open_faceset(folder).images == images).all()
     assert [path.name for path in folder.parent.iterdir()] == ["set"]
 
