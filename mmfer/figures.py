@@ -157,13 +157,16 @@ def _draw_counts(axes: Axes, classes: list[str], counts: dict[str, dict[str, int
 
 def roc_curves(curves: dict[str, tuple[np.ndarray, np.ndarray, float]], title: str, path: Path) -> None:
     """The paper's figure 5: {class: (false positive rates, true positive rates, area)}, each class against the rest."""
-    with _figure(path, 7.2, 5.2, title) as figure:
+    names = [_wrap(name, 20) for name in curves]
+    # The width leaves the axes about square. Fixing their aspect would let the layout push labels off the page.
+    width = 6.6 + 0.09 * _longest_line(["chance", *names])
+    with _figure(path, width, 4.9 + _title_height(title, width), title) as figure:
         axes = figure.subplots()
-        for place, (name, (fpr, tpr, area)) in enumerate(curves.items()):
+        for place, (name, (fpr, tpr, area)) in enumerate(zip(names, curves.values(), strict=True)):
             style = {"color": COLOURS[place % 7], "linestyle": ("-", "--")[place % 2]}
-            axes.plot(fpr, tpr, linewidth=1.6, label=f"{area:.3f}  {_wrap(name, 20)}", **style)
+            axes.plot(fpr, tpr, linewidth=1.6, label=f"{area:.3f}  {name}", **style)
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="0.500  chance")
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), box_aspect=1)
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
         axes.set(xlabel="false positive rate", ylabel="true positive rate")
         axes.grid(True)
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), title="area under curve", alignment="left")
@@ -176,9 +179,11 @@ def confusion(matrix: np.ndarray, classes: list[str], title: str, path: Path) ->
     names = [_wrap(name, 12) for name in classes]
     turned = _longest_line(names) > 8
     side, name_width = 0.76 * max(len(classes), 4), 0.09 * _longest_line(names)  # inches
-    with _figure(path, side + name_width + 0.6, side + 0.7 + turned * 0.8 * name_width, title) as figure:
+    width = side + name_width + 0.6
+    height = side + 0.5 + (0.8 * name_width if turned else 0.1) + _title_height(title, width)
+    with _figure(path, width, height, title) as figure:
         axes = figure.subplots()
-        axes.imshow(colormaps["Blues"](shares))
+        axes.imshow(colormaps["Blues"](shares), aspect="auto")
         for (row, column), share in np.ndenumerate(shares):
             style = {"ha": "center", "textcoords": "offset points", "color": _ink(colormaps["Blues"](share))}
             shown = f"{100 * share:.1f}" if totals[row, 0] else "–"
@@ -239,7 +244,7 @@ def _describe_axes(panels: dict[str, Axes], history: pd.DataFrame) -> None:
     for axes in panels.values():
         axes.grid(True)
         axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     panels["accuracy"].yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     panels["rate"].set_ylim(0, 1.1 * history["learning_rate"].max())
     panels["rate"].set_title("learning rate", loc="left")

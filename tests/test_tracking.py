@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +30,11 @@ stages:
     cmd: python -m stages.train ${item.dataset} ${item.system}
     deps: ["data/${item.dataset}/clean", "data/${item.dataset}/tables", mmfer/training.py]
     outs: ["data/${item.dataset}/models/${item.system}"]
+  augment:
+    foreach: [one, two]
+    do:
+      cmd: python -m stages.augment ${item}
+      deps: ["data/${item}/clean"]
   evaluate:
     matrix: {dataset: "${datasets}", system: "${systems}"}
     cmd: python -m stages.evaluate ${item.dataset} ${item.system}
@@ -221,6 +227,7 @@ def test_a_failing_stage_marks_its_runs_and_raises_the_same_error(client, error,
         stage()
     assert caught.value is error
     assert {name: each.info.status for name, each in runs_of(client).items()} == {"train one": status, "run 0": status}
+    assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
 
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "log_artifact", "set_terminated", "create_experiment"])
@@ -246,7 +253,33 @@ def test_a_failure_of_any_call_is_told_once_and_costs_nothing_else(client, monke
     assert (out, err) == ("", "warning: MLflow: No space left on device; the run goes on without it\n")
 
 
+def test_a_failure_without_a_message_is_told_by_its_kind(client, monkeypatch, capfd):
+    monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: iter(()).__next__())
+    with stage_run("train", "one", {}):
+        pass
+    assert capfd.readouterr().err == "warning: MLflow: StopIteration(); the run goes on without it\n"
+
+
+def test_metrics_of_quick_epochs_go_out_together(client, monkeypatch):
+    calls, log_batch = [], MlflowClient.log_batch
+    monkeypatch.setattr(MlflowClient, "log_batch", lambda *args, **kw: (calls.append(kw), log_batch(*args, **kw)))
+    monkeypatch.setattr(tracking, "SEND_SECONDS", 3600)
+    with stage_run("train", "one", {}) as run:
+        for epoch in range(100):
+            run.log_metrics({"loss": epoch}, step=epoch)
+    assert [len(call["metrics"]) for call in calls] == [0, 100]  # the first is the parameters
+    assert len(client.get_metric_history(run.run_id, "loss")) == 100
+
+
+def test_metrics_of_slow_epochs_are_seen_before_the_run_ends(client, monkeypatch):
+    monkeypatch.setattr(tracking, "SEND_SECONDS", 0)
+    with stage_run("train", "one", {}) as run:
+        run.log_metrics({"loss": 1}, step=1)
+        assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
+
+
 def test_nothing_is_called_after_a_failure_in_the_middle(client, monkeypatch, capfd):
+    monkeypatch.setattr(tracking, "SEND_SECONDS", 0)
     with stage_run("train", "one", {}) as run:
         run.log_metrics({"loss": 1}, step=1)
         with monkeypatch.context() as patch:
@@ -285,13 +318,16 @@ def test_a_failure_of_tracking_does_not_hide_the_failure_of_the_stage(client, mo
             raise KeyError("stage")
 
 
-def test_a_database_that_is_locked_for_a_moment_loses_nothing(client):
+def test_a_database_that_is_locked_for_a_moment_loses_nothing(client, monkeypatch):
+    monkeypatch.setattr(tracking, "SEND_SECONDS", 0)
+    other = sqlite3.connect("mlflow.db", check_same_thread=False)
     with stage_run("train", "one", {}) as run:
-        other = sqlite3.connect("mlflow.db")
         other.execute("BEGIN EXCLUSIVE")
-        subprocess.Popen([sys.executable, "-c", ""]).wait()
-        other.rollback()
+        release = threading.Timer(0.5, other.rollback)
+        release.start()
         run.log_metrics({"loss": 1})
+        release.join()
+    other.close()
     assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
 
 
@@ -341,6 +377,7 @@ def test_inputs_hash_covers_the_recorded_outputs_that_the_stage_reads(tmp_path):
     # printf 'data/one/clean 1a.dir\ndata/one/tables/count.csv 3a' | sha256sum, and so on
     assert inputs_hash("train", "one", "ours", tmp_path) == "2a813c6a535f"
     assert inputs_hash("train", "two", "ours", tmp_path) == "f049555704e3"
+    assert inputs_hash("augment", "two", None, tmp_path) == "f049555704e3"
     assert inputs_hash("evaluate", "one", "ours", tmp_path) == "99084f5b465c"
 
 
