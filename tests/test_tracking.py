@@ -267,6 +267,8 @@ def test_metrics_of_quick_epochs_go_out_together(client, monkeypatch):
     with stage_run("train", "one", {}) as run:
         for epoch in range(100):
             run.log_metrics({"loss": epoch}, step=epoch)
+        with run.child("without metrics"):
+            pass
     assert [len(call["metrics"]) for call in calls] == [0, 100]  # the first is the parameters
     assert len(client.get_metric_history(run.run_id, "loss")) == 100
 
@@ -276,6 +278,8 @@ def test_metrics_of_slow_epochs_are_seen_before_the_run_ends(client, monkeypatch
     with stage_run("train", "one", {}) as run:
         run.log_metrics({"loss": 1}, step=1)
         assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
+        run.log_metrics({"loss": 2}, step=2)
+    assert len(client.get_metric_history(run.run_id, "loss")) == 2
 
 
 def test_nothing_is_called_after_a_failure_in_the_middle(client, monkeypatch, capfd):
