@@ -12,6 +12,7 @@ from skimage.feature import hog
 from mmfer import figures
 
 SEVEN = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+LONG_TITLE = "a system on a dataset: its protocol, told at such length that no figure holds it in one line, " * 2
 TWO = ["a class with a rather long name", "another_name_without_any_spaces"]
 
 
@@ -53,15 +54,17 @@ def draw_modalities(rng, classes, path):
 
 def draw_sample_faces(rng, classes, path):
     counts = {split: dict.fromkeys(classes, 1000) for split in ("train", "val", "test")}
-    figures.sample_faces({name: faces(rng, 3) for name in classes}, counts, "Faces", path)
+    figures.sample_faces({name: faces(rng, 3) for name in classes}, counts, LONG_TITLE, path)
 
 
 def draw_roc_curves(rng, classes, path):
-    figures.roc_curves({name: (np.array([0, 0.2, 1]), np.array([0, 0.7, 1]), 0.75) for name in classes}, "ROC", path)
+    figures.roc_curves(
+        {name: (np.array([0, 0.2, 1]), np.array([0, 0.7, 1]), 0.75) for name in classes}, LONG_TITLE, path
+    )
 
 
 def draw_confusion(rng, classes, path):
-    figures.confusion(rng.integers(0, 9, (len(classes), len(classes))), classes, "Confusion", path)
+    figures.confusion(rng.integers(0, 9, (len(classes), len(classes))), classes, LONG_TITLE, path)
 
 
 def draw_training_curves(rng, classes, path):
@@ -70,7 +73,7 @@ def draw_training_curves(rng, classes, path):
 
 def draw_contact_sheet(rng, classes, path):
     captions = [f"{name}\n{'folder/' * 9}file.png" for name in classes]
-    figures.contact_sheet(faces(rng, len(classes)), captions, 4, path, landmarks(rng, len(classes)), "Sheet")
+    figures.contact_sheet(faces(rng, len(classes)), captions, 4, path, landmarks(rng, len(classes)), LONG_TITLE)
 
 
 def draw_interval_bars(rng, classes, path):
@@ -179,6 +182,7 @@ def test_cell_orientations_average_over_the_blocks():
 
 def test_a_blank_face_has_strokes_of_no_length(rng, tmp_path):
     segments = figures.stroke_segments(np.zeros((6, 6, 9)))
+    assert np.isfinite(segments).all()
     np.testing.assert_array_equal(segments[:, 0], segments[:, 1])
     figures.modalities(faces(rng, 1)[0], landmarks(rng, 1)[0], np.zeros(900), tmp_path / "blank.png")
 
@@ -197,6 +201,13 @@ def test_confusion_of_an_absent_class_is_a_dash_and_dark_cells_have_white_text(t
         *(("99.5", white), ("1,990", white), ("0.5", black), ("10", black)),
         *(("–", black), ("0", black), ("–", black), ("0", black)),
     ]
+
+
+@pytest.mark.parametrize("classes", [SEVEN, TWO], ids=["seven", "two"])
+def test_roc_axes_are_about_square_however_long_the_names(classes, rng, tmp_path, drawn):
+    draw_roc_curves(rng, classes, tmp_path / "roc.png")
+    width, height = drawn[0].axes[0].get_position().size * drawn[0].get_size_inches()
+    assert 0.8 < width / height < 1.25
 
 
 def test_training_curves_of_ten_folds_are_ten_lines_and_one_legend_entry(tmp_path, drawn):
