@@ -83,16 +83,17 @@ def _figure_2(raw: FaceSet, clean: FaceSet, path: Path, params: ReportParams) ->
 
 
 def _interval_figure(results: list[dict], claim: float | None, path: Path) -> None:
+    share = claim and claim / 100
     rows = [
-        (f"{r['system']}, {TEST_SETS[name]} ({r[name]['coverage']:.0%})", *_interval(r[name]["averaged"]), claim)
+        (f"{r['system']}, {TEST_SETS[name]} ({r[name]['coverage']:.0%})", *_interval(r[name]["averaged"]), share)
         for r in results
         for name in TEST_SETS
     ]
-    figures.interval_bars(rows, "Accuracy, ten runs averaged, %", path)
+    figures.interval_bars(rows, "Accuracy, ten runs averaged", path)
 
 
 def _interval(figures_: dict[str, Any]) -> tuple[float, float, float]:
-    return tuple(100 * figures_[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
+    return tuple(figures_[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
 
 
 def _head(raw: FaceSet, shown: bool) -> str:
@@ -112,7 +113,7 @@ def _overall_table(results: list[dict]) -> str:
     for result in results:
         for name, label in TEST_SETS.items():
             part = result[name]
-            accuracy, low, high = _interval(part["averaged"])
+            accuracy, low, high = (100 * share for share in _interval(part["averaged"]))
             lines.append(
                 f"| {result['system']} | {label} | {part['images']:,} | {part['coverage']:.1%} "
                 f"| {100 * part['plain']['accuracy']:.2f} | {accuracy:.2f} | {low:.2f} to {high:.2f} "
