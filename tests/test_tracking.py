@@ -260,26 +260,37 @@ def test_a_failure_without_a_message_is_told_by_its_kind(client, monkeypatch, ca
     assert capfd.readouterr().err == "warning: MLflow: StopIteration(); the run goes on without it\n"
 
 
-def test_metrics_of_quick_epochs_go_out_together(client, monkeypatch):
-    calls, log_batch = [], MlflowClient.log_batch
-    monkeypatch.setattr(MlflowClient, "log_batch", lambda *args, **kw: (calls.append(kw), log_batch(*args, **kw)))
+@pytest.fixture
+def batches(client, monkeypatch):
+    """How many metrics each request carried; the first request of a run is that of its parameters."""
+    sizes, log_batch = [], MlflowClient.log_batch
+
+    def spy(self, run_id, metrics=(), **others):
+        sizes.append(len(metrics))
+        log_batch(self, run_id, metrics=metrics, **others)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", spy)
+    return sizes
+
+
+def test_metrics_of_quick_epochs_go_out_together(client, batches, monkeypatch):
     monkeypatch.setattr(tracking, "SEND_SECONDS", 3600)
     with stage_run("train", "one", {}) as run:
         for epoch in range(100):
             run.log_metrics({"loss": epoch}, step=epoch)
         with run.child("without metrics"):
             pass
-    assert [len(call["metrics"]) for call in calls] == [0, 100]  # the first is the parameters
+    assert batches == [0, 100]
     assert len(client.get_metric_history(run.run_id, "loss")) == 100
 
 
-def test_metrics_of_slow_epochs_are_seen_before_the_run_ends(client, monkeypatch):
+def test_metrics_of_slow_epochs_are_seen_before_the_run_ends(client, batches, monkeypatch):
     monkeypatch.setattr(tracking, "SEND_SECONDS", 0)
     with stage_run("train", "one", {}) as run:
         run.log_metrics({"loss": 1}, step=1)
         assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
         run.log_metrics({"loss": 2}, step=2)
-    assert len(client.get_metric_history(run.run_id, "loss")) == 2
+    assert batches == [0, 1, 1]
 
 
 def test_nothing_is_called_after_a_failure_in_the_middle(client, monkeypatch, capfd):
