@@ -1,27 +1,40 @@
 """What a user sees of a fault: one line, exit code 2; and help without heavy imports."""
 
+import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
 APP = """
 import errno, time, typer
+from pathlib import Path
 from mmfer.errors import MmferError, run_app
+from mmfer.files import new_folder
 app = typer.Typer()
 @app.command()
-def main(fault: str):
+def main(fault: str, count: int = 1):
     if fault == "mine":
         raise MmferError("x.zip: truncated;\\n download it again")
-    if fault == "disk":
+    if fault == "full":
         raise OSError(errno.ENOSPC, "No space left on device", "data/images.npy")
+    if fault == "readonly":
+        raise OSError(errno.EROFS, "Read-only file system", "metrics")
+    if fault == "nameless":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    if fault == "bug":
+        raise KeyError("cel_px")
+    if fault == "exit":
+        raise typer.Exit(3)
     if fault == "wait":
-        print("ready", flush=True)
-        time.sleep(30)
+        with new_folder(Path("out")) as folder:
+            (folder / "new").touch()
+            print("ready", flush=True)
+            time.sleep(30)
 run_app(app)
 """
 
@@ -32,49 +45,99 @@ def run(*arguments):
     )
 
 
+REMEDY = "free space or correct the permissions, then run the command again"
+
+
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
-        ("mine", "error: x.zip: truncated; download it again"),
-        ("disk", "error: data/images.npy: No space left on device; free space or correct the permissions"),
+        ("mine", "error: x.zip: truncated; download it again\n"),
+        ("full", f"error: data/images.npy: No space left on device; {REMEDY}\n"),
+        ("readonly", f"error: metrics: Read-only file system; {REMEDY}\n"),
+        ("nameless", f"error: disk: No space left on device; {REMEDY}\n"),
     ],
 )
 def test_a_fault_is_one_line_and_exit_code_2(fault, line):
     done = run(fault)
+    assert (done.returncode, done.stderr, done.stdout) == (2, line, "")
+
+
+@pytest.mark.parametrize("arguments", [("mine", "--debug"), ("--debug", "full")])
+def test_debug_shows_the_traceback_wherever_it_stands(arguments):
+    done = run(*arguments)
+    assert "Traceback" in done.stderr
+    assert done.returncode != 0
+
+
+def test_a_bug_is_shown_whole():
+    done = run("bug")
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'cel_px'" in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [((), "fault"), (("fine", "--cuont", "2"), "--cuont"), (("fine", "--count", "many"), "many")],
+)
+def test_wrong_usage_is_named_and_exits_with_2(arguments, named):
+    done = run(*arguments)
     assert done.returncode == 2
-    assert done.stderr.startswith(line)
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert named in done.stderr.lower()
+    assert "Traceback" not in done.stderr
 
 
-def test_debug_shows_the_traceback():
-    assert "Traceback" in run("mine", "--debug").stderr
-
-
-def test_wrong_usage_exits_with_2():
-    assert run().returncode == 2
+@pytest.mark.parametrize(("fault", "code"), [("none", 0), ("exit", 3)])
+def test_other_ends_keep_their_code(fault, code):
+    done = run(fault)
+    assert (done.returncode, done.stderr) == (code, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_is_one_line_and_exit_code_2(number):
+def test_an_interrupt_is_one_line_and_exit_code_2_and_leaves_the_outputs(tmp_path, number):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
     process = subprocess.Popen(
-        [sys.executable, "-c", APP, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        [sys.executable, "-c", APP, "wait"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert errors.startswith("error: interrupted")
-    assert len(errors.strip().splitlines()) == 1
+    assert errors.strip().splitlines() == [
+        "error: interrupted; earlier outputs are as they were, and the same command goes on from there"
+    ]
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/old"]
 
 
-@pytest.mark.parametrize("stage", sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py")))
-def test_help_imports_nothing_heavy(stage):
+@pytest.mark.parametrize("stage", STAGES)
+def test_help_names_the_arguments_and_imports_nothing_heavy(stage):
+    heavy = {"torch", "mlflow", "dlib", "matplotlib", "numba", "pandas", "sklearn", "cv2"}
     code = (
-        f"import sys; sys.argv = ['{stage}', '--help']; import stages.{stage} as s\n"
-        "try: s.app()\nexcept SystemExit: pass\n"
-        "print(sorted({'torch', 'mlflow', 'dlib', 'matplotlib', 'numba', 'pandas'} & set(sys.modules)))"
+        f"import atexit, sys; sys.argv = ['{stage}', '--help']\n"
+        f"atexit.register(lambda: print(sorted({heavy} & set(sys.modules)), file=sys.stderr))\n"
+        f"from mmfer.errors import run_app; from stages.{stage} import app; run_app(app)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr.strip()) == (0, "[]")
     assert "DATASET" in done.stdout
-    assert done.stdout.strip().endswith("[]")
+    assert ("SYSTEM" in done.stdout) == (stage in ("train", "evaluate"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_refuses_an_unknown_data_set_in_one_line(stage):
+    more = ["ours"] if stage in ("train", "evaluate") else []
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}", "synthetc", *more],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    line = "error: params.yaml: datasets.synthetc: not there; did you mean synthetic?\n"
+    assert (done.returncode, done.stderr) == (2, line)

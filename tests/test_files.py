@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from mmfer.files import new_file, new_folder, write_csv, write_json
+from mmfer.files import new_file, new_folder, write_csv, write_json, write_text
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -47,12 +47,64 @@ def test_a_file_survives_a_fault(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_nan_is_refused(tmp_path):
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_and_infinity_are_refused(tmp_path, value):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "a.json", {"x": float("nan")})
+        write_json(tmp_path / "a.json", {"x": [value]})
     assert not list(tmp_path.iterdir())
 
 
 def test_a_table_has_no_row_numbers(tmp_path):
     write_csv(tmp_path / "a.csv", pd.DataFrame({"x": [1, 2]}))
     assert (tmp_path / "a.csv").read_text() == "x\n1\n2\n"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_fault_in_the_first_writing_leaves_nothing(tmp_path, error):
+    def spoil(new):
+        with new(tmp_path / "out") as path:
+            (path / "a" if path.is_dir() else path).write_text("half")
+            raise error
+
+    for new in (new_folder, new_file):
+        with pytest.raises(error):
+            spoil(new)
+        assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_behind_does_not_get_in_the_way(tmp_path):
+    for leftover in (".out.new", ".out.old"):
+        (tmp_path / leftover).mkdir()
+        (tmp_path / leftover / "stale").touch()
+    with new_folder(tmp_path / "out") as new:
+        (new / "a").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/a"]
+
+
+def test_folders_above_are_made(tmp_path):
+    write_json(tmp_path / "a" / "b" / "c.json", {})
+    with new_folder(tmp_path / "d" / "e"):
+        pass
+    assert (tmp_path / "a/b/c.json").is_file()
+    assert (tmp_path / "d/e").is_dir()
+
+
+def test_the_temporary_file_keeps_the_suffix_that_decides_its_format(tmp_path):
+    with new_file(tmp_path / "sheet.png") as new:
+        assert new.suffix == ".png"
+        assert new.parent == tmp_path  # a rename between file systems is a copy
+        new.touch()
+
+
+def test_text_is_utf_8_and_what_is_not_leaves_the_former(tmp_path):
+    write_text(tmp_path / "a", "é")
+    assert (tmp_path / "a").read_bytes() == b"\xc3\xa9"
+    with pytest.raises(UnicodeEncodeError):
+        write_text(tmp_path / "a", "\ud800")
+    assert (tmp_path / "a").read_bytes() == b"\xc3\xa9"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_json_is_indented_and_ends_its_last_line(tmp_path):
+    write_json(tmp_path / "a.json", {"x": [1]})
+    assert (tmp_path / "a.json").read_text() == '{\n  "x": [\n    1\n  ]\n}\n'
