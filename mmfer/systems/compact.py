@@ -5,7 +5,7 @@ a fortieth of the paper's parameters; landmarks and HOG go through narrower stac
 """
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -22,10 +22,14 @@ class CompactParams(Block):
     branches: list[Literal["image", "landmarks", "hog"]] = Field(["image", "landmarks", "hog"], min_length=1)
     channels: list[int] = Field([40, 80, 160], min_length=1, max_length=4, description="of the residual stages")
     blocks: int = Field(2, ge=1, description="residual blocks of each stage")
+    stem_stride: Literal[1, 2] = Field(2, description="2: the face is halved at once, several times cheaper")
     squeeze: int = Field(8, ge=1, description="reduction of the squeeze-and-excitation layer")
     landmarks_hidden: list[int] = Field([256, 128], min_length=1)
     hog_hidden: list[int] = Field([512, 128], min_length=1)
     dropout: float = Field(0.3, ge=0, lt=1, description="after each branch")
+    withhold: dict[Literal["image", "landmarks", "hog"], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        {"landmarks": 0.3, "hog": 0.5}, description="share of training samples from which a branch is withheld"
+    )
 
 
 class ResidualBlock(nn.Module):
@@ -53,11 +57,11 @@ class ResidualBlock(nn.Module):
 
 
 class ImageBranch(nn.Sequential):
-    """Stem of stride 2, residual stages that halve the map from the second on, global average: (N, channels[-1])."""
+    """Stem, residual stages that halve the map from the second on, global average: (N, channels[-1])."""
 
     def __init__(self, params: CompactParams) -> None:
         first = params.channels[0]
-        stem = [nn.Conv2d(1, first, 3, 2, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU()]
+        stem = [nn.Conv2d(1, first, 3, params.stem_stride, 1, bias=False), nn.BatchNorm2d(first), nn.ReLU()]
         widths = [first, *params.channels]
         stages = [self.stage(a, b, 1 if i == 0 else 2, params) for i, (a, b) in enumerate(pairwise(widths))]
         super().__init__(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(params.dropout))
@@ -84,4 +88,7 @@ class Compact(Fusion):
             "landmarks": params.landmarks_hidden[-1],
             "hog": params.hog_hidden[-1],
         }
-        super().__init__({b: build[b]() for b in params.branches}, [widths[b] for b in params.branches], n_classes)
+        chosen = params.branches
+        super().__init__(
+            {b: build[b]() for b in chosen}, [widths[b] for b in chosen], n_classes, withhold=params.withhold
+        )

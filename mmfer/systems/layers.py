@@ -1,6 +1,8 @@
 """Layers that several systems share: the paper's fully connected stack, its feature-level fusion, and CBAM."""
 
+from collections.abc import Mapping
 from itertools import pairwise
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +20,33 @@ class Fusion(nn.Module):
 
     Equation 6 averages all features to one number, yet calls the result a vector of 384. Global average pooling of a
     branch that ends in a vector is the identity, so the vectors are concatenated as they are.
+
+    `withhold` maps branches to the share of training samples from which their vector is withheld (set to zero, the
+    others scaled up, as dropout does), so that a branch that overfits early cannot keep the others from learning.
     """
 
-    def __init__(self, branches: dict[str, nn.Module], widths: list[int], n_classes: int) -> None:
+    def __init__(
+        self,
+        branches: dict[str, nn.Module],
+        widths: list[int],
+        n_classes: int,
+        withhold: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
+        self.withhold = withhold
         self.inputs = tuple(branches)
         self.branches = nn.ModuleDict(branches)
         self.fusion = stack([sum(widths), sum(widths)], dropout=0.0)
         self.head = nn.Linear(sum(widths), n_classes)
 
     def forward(self, **inputs: Tensor) -> Tensor:  # image (N,1,48,48), landmarks (N,136), hog (N,900) -> logits (N,C)
-        features = [branch(inputs[name]) for name, branch in self.branches.items()]
+        features = [self.gate(name, branch(inputs[name])) for name, branch in self.branches.items()]
         return self.head(self.fusion(torch.cat(features, dim=1)))
+
+    def gate(self, name: str, vector: Tensor) -> Tensor:  # (N, W) -> (N, W), some rows zero
+        """Withhold the vector of one branch from some samples."""
+        share = self.withhold.get(name, 0.0)
+        return vector * nn.functional.dropout(vector.new_ones(len(vector), 1), share, self.training)
 
 
 class ChannelGate(nn.Module):
