@@ -20,7 +20,7 @@ from mmfer.faceset import FaceSet, open_faceset
 from mmfer.features import hog, move_landmarks
 from mmfer.files import new_file, write_csv, write_json
 from mmfer.models import load_model
-from mmfer.statistics import auc, confusion_matrix, macro_accuracy, roc_curve, summarise
+from mmfer.statistics import class_roc_curves, confusion_matrix, macro_accuracy, summarise
 from mmfer.training import choose_device, folds_of, model_name, split_rows
 
 TEST_SETS = ("whole", "kept", "kept_unique")
@@ -159,13 +159,11 @@ def write_results(result: Result, folder: Path) -> list[Path]:
     write_json(folder / "evaluate.json", result.metrics)
     write_csv(folder / "runs.csv", result.runs.rename_axis("run").reset_index())
     write_csv(folder / "confusion.csv", pd.DataFrame({"actual": names[result.labels], "predicted": names[predicted]}))
-    curves, sampled = {}, {"false_positive_rate": grid}
-    for label, name in enumerate(result.classes):
-        positive = result.labels == label
-        if positive.any():
-            curves[name] = (*roc_curve(result.averaged[:, label], positive), auc(result.averaged[:, label], positive))
-            sampled[name] = np.interp(grid, *curves[name][:2])
-    long = pd.DataFrame(sampled).melt("false_positive_rate", var_name="class", value_name="true_positive_rate")
+    curves = class_roc_curves(result.averaged, result.labels, result.classes)
+    sampled = {name: np.interp(grid, fpr, tpr) for name, (fpr, tpr, _) in curves.items()}
+    long = pd.DataFrame({"false_positive_rate": grid} | sampled).melt(
+        "false_positive_rate", var_name="class", value_name="true_positive_rate"
+    )
     write_csv(folder / "roc.csv", long.round(5))
     figures.roc_curves(curves, result.title, folder / "roc.png")
     counts = confusion_matrix(result.labels, predicted, len(result.classes))

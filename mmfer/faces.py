@@ -29,8 +29,11 @@ def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -
     raw = open_faceset(source)
     scores, landmarks = find_faces(raw.images, params, workers)
     kept = ~np.isnan(scores)
+    for split, found in raw.index.assign(kept=kept).groupby("split")["kept"]:
+        if not found.any():
+            raise MmferError(f"clean.threshold: {params.threshold} keeps no face of the {split} images; lower it")
     transforms = np.tile(np.eye(2, 3, dtype=np.float32), (len(raw), 1, 1))
-    if params.align and kept.any():
+    if params.align:
         transforms[kept] = alignment(landmarks[kept], params)
     index = raw.index.assign(face_score=scores, kept=kept)
     made_by = {"stage": "clean", "params": params.model_dump(), "from": raw.made_by}

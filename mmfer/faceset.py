@@ -63,8 +63,9 @@ def open_faceset(folder: Path) -> FaceSet:
         raise MmferError(f"{error.filename or folder / 'index.parquet'}: not found; {_remedy(folder)}") from None
     except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise MmferError(f"{folder}: faceset.json or index.parquet is damaged ({error}); {_remedy(folder)}") from None
-    if head.get("format") != FORMAT:
-        raise MmferError(f"{folder}/faceset.json: format {head.get('format')}, expected {FORMAT}; {_remedy(folder)}")
+    found = head.get("format") if isinstance(head, dict) else None
+    if found != FORMAT:
+        raise MmferError(f"{folder}/faceset.json: format {found}, expected {FORMAT}; {_remedy(folder)}")
     arrays = {name: _open_array(folder, name, len(index)) for name in ARRAYS if (folder / f"{name}.npy").exists()}
     absent = [name for name in head["arrays"] if name not in arrays]
     if absent or head["rows"] != len(index):
@@ -79,7 +80,7 @@ def _open_array(folder: Path, name: str, rows: int) -> np.ndarray:
     dtype, shape = ARRAYS[name]
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise MmferError(f"{path}: damaged ({error}); {_remedy(folder)}") from None
     fits = len(array.shape) == len(shape) + 1 and all(
         b in (None, a) for a, b in zip(array.shape[1:], shape, strict=True)

@@ -18,8 +18,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary, old = (target.with_name(f".{target.name}.{suffix}") for suffix in ("new", "old"))
-    for leftover in (temporary, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    _settle(target, temporary, old)  # what a killed process left behind
     temporary.mkdir()
     try:
         yield temporary
@@ -27,8 +26,15 @@ def new_folder(target: Path) -> Iterator[Path]:
             target.rename(old)
         temporary.rename(target)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _settle(target, temporary, old)
+
+
+def _settle(target: Path, temporary: Path, old: Path) -> None:
+    """Put the former folder back if its successor has not taken its place; remove the others."""
+    if old.exists() and not target.exists():
+        old.rename(target)
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

@@ -89,6 +89,18 @@ def test_both_readings_of_ten_runs_and_every_file_of_the_stage(data, tmp_path):
         assert stored["probabilities"].shape == (2, 3, 12, 3)
 
 
+def test_a_test_set_of_one_class_has_no_roc_curve_and_is_written_all_the_same(tmp_path):
+    index = pd.DataFrame(
+        {"label": [1] * 4, "kept": True, "duplicate": False, "subject": pd.array([None] * 4, "string")}
+    )
+    probabilities = np.eye(3, dtype=np.float32)[[1, 1, 0, 1]][None, None]
+    metrics = measure(probabilities, index, CLASSES, PARAMS)
+    runs = pd.DataFrame({"accuracy": [0.75]})
+    labels = index["label"].to_numpy()
+    write_results(evaluation.Result("t", CLASSES, metrics, runs, labels, probabilities[0, 0]), tmp_path)
+    assert pd.read_csv(tmp_path / "roc.csv").empty
+
+
 def test_rejected_test_faces_are_predicted_all_the_same(data):
     train(data)
     metrics = evaluate(data, "net", PARAMS).metrics

@@ -5,6 +5,7 @@ import pytest
 
 from mmfer.config import CleanParams, SyntheticSource
 from mmfer.datasets.synthetic import read_synthetic
+from mmfer.errors import MmferError
 from mmfer.faces import LEFT_EYE, NOSE_BASE, NOSE_DROP, RIGHT_EYE, alignment, find_faces, kept_shares, write_clean
 from mmfer.faceset import digests, new_faceset, new_index, open_faceset, write_array
 from mmfer.features import move_landmarks
@@ -58,3 +59,14 @@ def test_a_higher_threshold_keeps_fewer(rendered):
     _, images, _ = rendered
     low, high = (find_faces(images[:30], CleanParams(threshold=t), 1)[0] for t in (-0.5, 2.0))
     assert np.isfinite(high).sum() < np.isfinite(low).sum()
+
+
+def test_a_threshold_that_keeps_no_face_of_a_split_is_refused(tmp_path, rng, rendered):
+    noise = rng.integers(0, 256, (5, 48, 48), dtype=np.uint8)
+    images = np.concatenate([rendered[1][:5], noise])
+    index = new_index([str(i) for i in range(10)], [0] * 10, np.repeat(["train", "test"], 5), digest=digests(images))
+    with new_faceset(tmp_path / "raw", "d", ["a"], index, {}) as folder:
+        write_array(folder, "images", images)
+    with pytest.raises(MmferError, match=r"clean\.threshold: 0\.0 keeps no face of the test images; lower it"):
+        write_clean(tmp_path / "raw", tmp_path / "clean", CleanParams(), 1)
+    assert not (tmp_path / "clean").exists()

@@ -52,6 +52,19 @@ def test_a_missing_or_truncated_file_is_named_with_a_remedy(folder, name, fault)
         open_faceset(folder)
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 99}'])
+def test_a_head_of_another_kind_is_named(folder, content):
+    (folder / "faceset.json").write_text(content)
+    with pytest.raises(MmferError, match=r"faceset\.json: format (None|99), expected 1; .*dvc repro"):
+        open_faceset(folder)
+
+
+def test_an_empty_array_file_is_named(folder):
+    (folder / "images.npy").write_bytes(b"")
+    with pytest.raises(MmferError, match=r"images\.npy: damaged"):
+        open_faceset(folder)
+
+
 def test_an_array_that_does_not_match_the_index_is_named(folder, images):
     np.save(folder / "images.npy", images[:5])
     with pytest.raises(MmferError, match=r"images\.npy: uint8 \(5, 48, 48\) does not match 6 rows"):

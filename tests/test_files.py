@@ -1,6 +1,7 @@
 """Nothing is lost: what was there stays until what is new is complete."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -70,6 +71,42 @@ def test_a_fault_in_the_first_writing_leaves_nothing(tmp_path, error):
         with pytest.raises(error):
             spoil(new)
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_an_interrupt_between_the_two_renames_puts_the_former_folder_back(tmp_path, monkeypatch, place):
+    with new_folder(tmp_path / "out") as new:
+        (new / "a").write_text("first")
+    rename, calls = Path.rename, []
+
+    def interrupted(path, target):
+        calls.append(path)
+        if len(calls) == place:
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+
+    def spoil():
+        with new_folder(tmp_path / "out") as new:
+            (new / "a").write_text("second")
+
+    with pytest.raises(KeyboardInterrupt):
+        spoil()
+    assert [path.read_text() for path in tmp_path.rglob("*/a")] == ["first"]
+
+
+def test_a_process_killed_between_the_two_renames_loses_nothing(tmp_path):
+    (tmp_path / ".out.old").mkdir()
+    (tmp_path / ".out.old" / "a").write_text("first")
+
+    def spoil():
+        with new_folder(tmp_path / "out"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        spoil()
+    assert (tmp_path / "out" / "a").read_text() == "first"
 
 
 def test_what_a_killed_process_left_behind_does_not_get_in_the_way(tmp_path):
