@@ -112,6 +112,17 @@ def _spread(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
+def headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The few figures that a table of all systems has room for, by test set; `accuracy` and `macro` are averaged."""
+    keys = ("accuracy", "accuracy_low", "accuracy_high", "macro")
+    short = {}
+    for name in TEST_SETS:
+        part = metrics[name]
+        averaged = {key: round(part["averaged"][key], 4) for key in keys}
+        short[name] = averaged | {"one_run": round(part["plain"]["accuracy"], 4), "coverage": part["coverage"]}
+    return short
+
+
 def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
     """One line: which images tested, which chose the epoch, what leaks."""
     source = facts["made_by"]["from"]["from"]["from"]["params"]
@@ -156,7 +167,8 @@ def write_results(result: Result, folder: Path) -> list[Path]:
 
     predicted, grid = result.averaged.argmax(axis=1), np.linspace(0, 1, 101)
     names = np.array(result.classes)
-    write_json(folder / "evaluate.json", result.metrics)
+    write_json(folder / "evaluate.json", headline(result.metrics))
+    write_json(folder / "details.json", result.metrics)
     write_csv(folder / "runs.csv", result.runs.rename_axis("run").reset_index())
     write_csv(folder / "confusion.csv", pd.DataFrame({"actual": names[result.labels], "predicted": names[predicted]}))
     curves = class_roc_curves(result.averaged, result.labels, result.classes)

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from mmfer.config import FACE_PX, CleanParams
 from mmfer.errors import MmferError
-from mmfer.faceset import FaceSet, new_faceset, open_faceset, write_array
+from mmfer.faceset import FaceSet, count_splits, new_faceset, open_faceset, write_array
 
 CHUNK = 256
 RIGHT_EYE, LEFT_EYE, NOSE_BASE = slice(36, 42), slice(42, 48), 33  # iBUG 300-W, 0-based; the subject's right is at left
 NOSE_DROP = 0.73  # height of eyes over nose base, in eye distances: mean of the frontal faces of FER2013
 
 
-def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -> tuple[FaceSet, dict]:
-    """Raw FaceSet folder -> clean FaceSet (landmarks in raw pixels, transforms) and the share kept by split and class.
+def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -> FaceSet:
+    """Raw FaceSet folder -> clean FaceSet (landmarks in raw pixels, transforms).
 
     The index gains `face_score` (float32, NaN where no face reaches the threshold) and `kept` (bool).
     """
@@ -40,19 +41,15 @@ def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -
     with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
         write_array(folder, "landmarks", landmarks)
         write_array(folder, "transforms", transforms)
-    clean = open_faceset(target)
-    return clean, kept_shares(clean)
+    return open_faceset(target)
 
 
-def kept_shares(clean: FaceSet) -> dict:
-    """Share of images in which a face was found: overall, by split, by split and class."""
-    kept, by_split = clean.index["kept"], {}
-    for split, rows in clean.index.groupby("split"):
-        by_class = rows.groupby("label")["kept"].mean()
-        by_split[split] = {"all": round(rows["kept"].mean(), 4)} | {
-            clean.classes[label]: round(share, 4) for label, share in by_class.items()
-        }
-    return {"images": len(clean), "rejected": int((~kept).sum()), "kept_share": by_split}
+def kept_shares(clean: FaceSet) -> pd.DataFrame:
+    """Images and the share of them in which a face was found: columns split, class, images, kept."""
+    counts = count_splits(clean.index, clean.classes)
+    found = count_splits(clean.index[clean.index["kept"]], clean.classes)
+    merged = counts.merge(found, on=["split", "class"], suffixes=("", "_kept"))
+    return counts.assign(kept=(merged["images_kept"] / merged["images"]).round(4))
 
 
 def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[np.ndarray, np.ndarray]:

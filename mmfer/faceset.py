@@ -175,13 +175,10 @@ def digests(images: np.ndarray) -> list[str]:
     return [hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest() for image in images]
 
 
-def count_splits(index: pd.DataFrame, classes: list[str]) -> dict[str, dict[str, int]]:
-    """{split: {class: number of rows}}, every class named."""
-    return {
-        split: {
-            name: int(((index["split"] == split) & (index["label"] == label)).sum())
-            for label, name in enumerate(classes)
-        }
-        for split in SPLITS
-        if (index["split"] == split).any()
-    }
+def count_splits(index: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
+    """Rows of each split and class, every class of every split named: columns split, class, images."""
+    splits = [split for split in SPLITS if (index["split"] == split).any()]
+    everything = pd.MultiIndex.from_product([splits, range(len(classes))], names=["split", "label"])
+    counts = index.groupby(["split", "label"]).size().reindex(everything, fill_value=0).rename("images").reset_index()
+    counts.insert(1, "class", [classes[label] for label in counts.pop("label")])
+    return counts

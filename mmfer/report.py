@@ -51,7 +51,7 @@ def write_report(data: Path, metrics: Path, target: Path, params: ReportParams) 
     pictures = target if kind == "synthetic" else data / "report"
     _figure_1(augmented, features, pictures / "modalities.png", params)
     _figure_2(raw, clean, pictures / "faces.png", params)
-    results = [json.loads(path.read_text()) for path in sorted(metrics.glob("*/evaluate.json"))]
+    results = [json.loads(path.read_text()) for path in sorted(metrics.glob("*/details.json"))]
     trainings = {path.parent.name: json.loads(path.read_text()) for path in metrics.glob("*/train.json")}
     _interval_figure(results, CLAIMS.get(kind, {}).get("overall"), target / "accuracy.png")
     parts = [_head(raw, pictures == target), _overall_table(results), _class_table(results, CLAIMS.get(kind, {}))]
@@ -79,7 +79,9 @@ def _figure_2(raw: FaceSet, clean: FaceSet, path: Path, params: ReportParams) ->
         rows = np.flatnonzero((raw.index["label"] == label) & clean.index["kept"])
         examples[name] = raw.images[np.sort(rng.choice(rows, min(params.faces_per_class, len(rows)), replace=False))]
     title = f"{raw.dataset}: example faces and images per class"
-    figures.sample_faces(examples, count_splits(raw.index, raw.classes), title, path)
+    by_split = count_splits(raw.index, raw.classes).groupby("split", sort=False)
+    counts = {split: dict(zip(part["class"], part["images"], strict=True)) for split, part in by_split}
+    figures.sample_faces(examples, counts, title, path)
 
 
 def _interval_figure(results: list[dict], claim: float | None, path: Path) -> None:

@@ -22,17 +22,21 @@ def clean(
     from mmfer.faceset import open_faceset
     from mmfer.resources import measured
 
-    data, sheet = Path("data", dataset), Path("data", dataset, "sheets", "rejected.png")
+    data, metrics = Path("data", dataset), Path("metrics", dataset)
+    sheet = data / "sheets" / "rejected.png"
     with tracking.stage_run("clean", dataset, params) as run:
         with measured() as cost:
-            result, shares = faces.write_clean(data / "raw", data / "clean", params, workers)
-        run.log_metrics(shares)
-        rejected = result.index.index[~result.index["kept"]][:60]
-        captions = [result.classes[label] for label in result.index["label"][rejected]]
-        title = f"{dataset}: {shares['rejected']} of {len(result)} images without a face (first {len(rejected)})"
-        figures.contact_sheet(open_faceset(data / "raw").images[rejected], captions, 12, sheet, title=title)
+            result = faces.write_clean(data / "raw", data / "clean", params, workers)
+        rejected = result.index.index[~result.index["kept"]]
+        counts = {"images": len(result), "rejected": len(rejected)}
+        run.log_metrics(counts)
+        shown = rejected[:60]
+        captions = [result.classes[label] for label in result.index["label"][shown]]
+        title = f"{dataset}: {len(rejected)} of {len(result)} images without a face (first {len(shown)})"
+        figures.contact_sheet(open_faceset(data / "raw").images[shown], captions, 12, sheet, title=title)
         run.log_artifact(sheet)
-    files.write_json(Path("metrics", dataset, "clean.json"), shares | {"cost": cost})
+    files.write_csv(metrics / "kept.csv", faces.kept_shares(result))
+    files.write_json(metrics / "clean.json", counts | {"cost": cost})
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ def download(
     from mmfer.resources import measured
 
     with tracking.stage_run("download", dataset, source) as run, measured() as cost:
-        counts = datasets.write_raw(Path("data", dataset, "raw"), dataset, source, workers)
-        run.log_metrics(counts["images"])
+        counts, by_class = datasets.write_raw(Path("data", dataset, "raw"), dataset, source, workers)
+        run.log_metrics(counts)
+    files.write_csv(Path("metrics", dataset, "counts.csv"), by_class)
     files.write_json(Path("metrics", dataset, "download.json"), counts | {"cost": cost})
 
 

@@ -1,5 +1,7 @@
 """Ten runs, three test sets: figures against hand-made probabilities, views against the stored features."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,8 +85,11 @@ def test_both_readings_of_ten_runs_and_every_file_of_the_stage(data, tmp_path):
     assert whole["seeds"]["count"] == 2
     assert whole["averaged"]["accuracy"] == pytest.approx((result.averaged.argmax(1) == result.labels).mean())
     write_results(result, tmp_path / "metrics")
-    names = {"evaluate.json", "runs.csv", "confusion.csv", "confusion.png", "roc.csv", "roc.png"}
+    names = {"evaluate.json", "details.json", "runs.csv", "confusion.csv", "confusion.png", "roc.csv", "roc.png"}
     assert {file.name for file in (tmp_path / "metrics").iterdir()} == names
+    short = json.loads((tmp_path / "metrics/evaluate.json").read_text())
+    assert list(short) == ["whole", "kept", "kept_unique"]
+    assert short["whole"]["accuracy"] == pytest.approx(whole["averaged"]["accuracy"], abs=1e-4)
     with np.load(data / "predictions/net.npz") as stored:
         assert stored["probabilities"].shape == (2, 3, 12, 3)
 

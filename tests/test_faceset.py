@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from mmfer.errors import MmferError
-from mmfer.faceset import create_array, digests, new_faceset, new_index, open_faceset, write_array, write_rows
+from mmfer.faceset import (
+    count_splits,
+    create_array,
+    digests,
+    new_faceset,
+    new_index,
+    open_faceset,
+    write_array,
+    write_rows,
+)
 
 
 @pytest.fixture
@@ -100,3 +109,11 @@ def test_digests_are_equal_for_equal_pixels_alone(images):
     found = digests(images)
     assert found[3] == found[0]
     assert len(set(found)) == 5
+
+
+def test_counts_name_every_class_of_every_split():
+    table = new_index(["a", "b", "c", "d"], [0, 0, 2, 1], np.array(["train", "train", "test", "train"], dtype=object))
+    counted = count_splits(table, ["x", "y", "z"])
+    expected = [("train", "x", 2), ("train", "y", 1), ("train", "z", 0)]
+    expected += [("test", "x", 0), ("test", "y", 0), ("test", "z", 1)]
+    assert list(counted.itertuples(index=False, name=None)) == expected

@@ -3,6 +3,8 @@
 import importlib
 from pathlib import Path
 
+import pandas as pd
+
 from mmfer.config import CkplusSource, Fer2013Source, SyntheticSource
 from mmfer.datasets.duplicates import mark_duplicates
 from mmfer.faceset import count_splits, new_faceset, write_array
@@ -10,10 +12,11 @@ from mmfer.faceset import count_splits, new_faceset, write_array
 
 def write_raw(
     target: Path, dataset: str, source: SyntheticSource | Fer2013Source | CkplusSource, workers: int
-) -> dict[str, object]:
-    """Read or render a data set -> raw FaceSet (index, images); return its counts and what is to be known about it.
+) -> tuple[dict[str, int], pd.DataFrame]:
+    """Read or render a data set -> raw FaceSet (index, images); return its counts, in all and by split and class.
 
-    The index gains `duplicate`, `duplicate_of_test` and `duplicate_of_val` (see mmfer.datasets.duplicates).
+    What is to be known about the source stands in faceset.json, made_by.notes. The index gains `duplicate`,
+    `duplicate_of_test` and `duplicate_of_val` (see mmfer.datasets.duplicates).
     """
     # Imported by name, so that one source's module is all that is loaded.
     read = getattr(importlib.import_module(f"mmfer.datasets.{source.kind}"), f"read_{source.kind}")
@@ -27,6 +30,6 @@ def write_raw(
     for note in notes:
         print(f"note: {note}", flush=True)
     marks = ("duplicate", "duplicate_of_test", "duplicate_of_val")
-    counts = {"total": len(index)} | {name: int(index[name].sum()) for name in marks}
+    counts = {"images": len(index)} | {name: int(index[name].sum()) for name in marks}
     people = {"people": int(index["subject"].nunique())} if index["subject"].notna().any() else {}
-    return {"images": counts | people, "splits": count_splits(index, classes), "notes": notes}
+    return counts | people, count_splits(index, classes)
