@@ -91,16 +91,19 @@ def _find_chunk(images: np.ndarray, predictor: object, params: CleanParams) -> t
 
 
 def load_predictor() -> object:
-    """dlib's 68-point predictor from the package face_recognition_models; MmferError if it is not installed."""
+    """dlib's 68-point predictor from the package face_recognition_models; MmferError if it is absent or damaged."""
     import dlib
 
     # Importing the package fails for want of pkg_resources; only its file is needed.
     package = importlib.util.find_spec("face_recognition_models")
     if package is None:
         raise MmferError("the 68-point model is missing: run `pip install face_recognition_models`")
-    return dlib.shape_predictor(
-        str(Path(package.submodule_search_locations[0], "models", "shape_predictor_68_face_landmarks.dat"))
-    )
+    path = Path(package.submodule_search_locations[0], "models", "shape_predictor_68_face_landmarks.dat")
+    try:
+        return dlib.shape_predictor(str(path))
+    except RuntimeError as error:
+        remedy = "run `pip install --force-reinstall face_recognition_models`"
+        raise MmferError(f"{path}: not a 68-point model ({error}); {remedy}") from None
 
 
 def alignment(landmarks: np.ndarray, params: CleanParams) -> np.ndarray:

@@ -87,7 +87,7 @@ def _write(root, params):
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def _run(root, *command, check=True):
+def _run(root, *command, check=True, **options):
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(root),
@@ -95,7 +95,7 @@ def _run(root, *command, check=True):
         "MLFLOW_ALLOW_FILE_STORE": "true",
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0 or not check, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
@@ -144,3 +144,46 @@ def test_a_wrong_key_stops_the_stage_and_leaves_its_outputs(project):
     assert "did you mean threshold?" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert before == {file: file.read_bytes() for file in (project / "data/synthetic/clean").iterdir()}
+
+
+def _contents(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def _one_line(done):
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "Traceback" not in done.stderr
+    return lines[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files by setrlimit")
+@pytest.mark.parametrize("stage", ["clean", "augment", "extract", "train"])
+def test_a_full_disk_is_one_line_and_leaves_the_former_outputs(project, stage):
+    import resource
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+
+    before = _contents(project / "data/synthetic")
+    more = ["svm"] if stage == "train" else []
+    command = (sys.executable, "-m", f"stages.{stage}", "synthetic", *more)
+    done = _run(project, *command, check=False, preexec_fn=limit)
+    assert "File too large; free space or correct the permissions" in _one_line(done)
+    assert _contents(project / "data/synthetic") == before
+
+
+def test_kaggle_without_credentials_or_network_is_one_line(project):
+    content = (project / "params.yaml").read_text()
+    before = _contents(project / "data/synthetic")
+    params = yaml.safe_load(content)
+    source = {"kind": "fer2013", "path": None, "kaggle": "msambare/fer2013", "holdout": 0.1, "seed": 0}
+    params["datasets"]["synthetic"]["source"] = source
+    _write(project, params)
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "HOME": str(project)}
+    command = ("env", *(f"{key}={value}" for key, value in nowhere.items()), sys.executable)
+    done = _run(project, *command, "-m", "stages.download", "synthetic", check=False)
+    (project / "params.yaml").write_text(content)
+    assert "KAGGLE_API_TOKEN" in _one_line(done)
+    assert _contents(project / "data/synthetic") == before
