@@ -1,5 +1,7 @@
 """params.yaml and its models: the same keys, the paper's defaults, faults named."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from pydantic import ValidationError
@@ -43,6 +45,23 @@ def test_params_yaml_states_every_value(content):
         system, checked = system_params(name, block)
         assert set(type(checked).model_fields) == set(block) - {"kind"}
         assert system.kind == block["kind"]
+
+
+@pytest.mark.parametrize("path", sorted(Path("metrics").glob("*/params.yaml")))
+def test_the_params_beside_committed_results_can_be_run(path):
+    for name, block in read_params(path).systems.items():
+        system_params(name, block)
+
+
+def test_the_papers_setting_is_the_defaults():
+    path = Path("docs/params.paper.yaml")
+    params = read_params(path)
+    assert keys(params.model_dump()) == keys(yaml.safe_load(path.read_text()))
+    for dataset in params.datasets.values():
+        assert dataset.train == TrainParams(seeds=list(range(10)))
+        assert (dataset.augment.copies, dataset.evaluate.runs) == (30, 10)
+    _, ours = system_params("ours", params.systems["ours"])
+    assert ours == OursParams()
 
 
 def test_a_value_left_out_of_params_yaml_is_seen_by_that_comparison(content):
