@@ -127,6 +127,7 @@ def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
     """One line: which images tested, which chose the epoch, what leaks."""
     source = facts["made_by"]["from"]["from"]["from"]["params"]
     chosen = {"last": "no epoch chosen", "best": "epoch chosen on validation"}[facts["train"]["select"]]
+    chosen = chosen if "epochs" in facts["result"] else "fitted once, nothing chosen"
     if facts["fold"] >= 0:
         kind = "subject-independent" if source["split"] == "subject" else "LEAKING random"
         return f"{index['fold'].nunique()}-fold {kind} cross-validation; {chosen}"
