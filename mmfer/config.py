@@ -148,6 +148,20 @@ class EvaluateParams(Block):
     seed: int = Field(0, ge=0)
 
 
+class PerturbParams(Block):
+    """Test faces made harder (paper, figure 7; its strengths are not stated) and the common corruptions."""
+
+    images: int | None = Field(300, ge=10, description="test faces drawn; null: all")
+    brightness: float = Field(0.3, ge=0, le=1, description="added or taken away, as a share of the grey range")
+    gamma: float = Field(
+        2.0, ge=1, le=5, description="colour distortion: each channel's gamma is within 1/gamma and gamma"
+    )
+    rotate_deg: float = Field(20.0, ge=0, le=90)
+    shift_px: float = Field(6.0, ge=0, le=24)
+    severities: list[Annotated[int, Field(ge=1, le=5)]] = Field([1, 2, 3, 4, 5], description="of each corruption")
+    seed: int = Field(0, ge=0)
+
+
 class ReportParams(Block):
     """The page that puts everything beside the paper."""
 
@@ -164,6 +178,7 @@ class DatasetParams(Block):
     extract: ExtractParams
     train: TrainParams
     evaluate: EvaluateParams
+    perturb: PerturbParams
 
 
 class Defaults(Block):
@@ -174,6 +189,7 @@ class Defaults(Block):
     extract: ExtractParams
     train: TrainParams
     evaluate: EvaluateParams
+    perturb: PerturbParams
 
 
 class Params(Block):

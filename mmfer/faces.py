@@ -33,15 +33,21 @@ def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -
     for split, found in raw.index.assign(kept=kept).groupby("split")["kept"]:
         if not found.any():
             raise MmferError(f"clean.threshold: {params.threshold} keeps no face of the {split} images; lower it")
-    transforms = np.tile(np.eye(2, 3, dtype=np.float32), (len(raw), 1, 1))
-    if params.align:
-        transforms[kept] = alignment(landmarks[kept], params)
+    transforms = transforms_of(scores, landmarks, params)
     index = raw.index.assign(face_score=scores, kept=kept)
     made_by = {"stage": "clean", "params": params.model_dump(), "from": raw.made_by}
     with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
         write_array(folder, "landmarks", landmarks)
         write_array(folder, "transforms", transforms)
     return open_faceset(target)
+
+
+def transforms_of(scores: np.ndarray, landmarks: np.ndarray, params: CleanParams) -> np.ndarray:
+    """Transforms (N, 2, 3) float32 of faces that `find_faces` found; those that it did not find keep their frame."""
+    transforms = np.tile(np.eye(2, 3, dtype=np.float32), (len(scores), 1, 1))
+    found = ~np.isnan(scores) & params.align
+    transforms[found] = alignment(landmarks[found], params)
+    return transforms
 
 
 def kept_shares(clean: FaceSet) -> pd.DataFrame:
@@ -64,7 +70,9 @@ def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[n
         return _find_chunk(images[start : start + CHUNK], predictor, params)
 
     with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
-        done = list(tqdm(pool.map(work, starts), total=len(starts), desc="faces", unit="chunk", disable=None))
+        done = list(
+            tqdm(pool.map(work, starts), total=len(starts), desc="faces", unit="chunk", leave=False, disable=None)
+        )
     scores, landmarks = zip(*done, strict=True)
     return np.concatenate(scores), np.concatenate(landmarks)
 

@@ -33,7 +33,7 @@ class Fusion(nn.Module):
         withhold: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         super().__init__()
-        self.withhold = withhold
+        self.withhold, self.n_classes = withhold, n_classes
         self.inputs = tuple(branches)
         self.branches = nn.ModuleDict(branches)
         self.fusion = stack([sum(widths), sum(widths)], dropout=0.0)

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ["download", "clean", "augment", "extract", "train", "evaluate", "report"]
+OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "report"]
+OF_A_SYSTEM = ["train", "evaluate", "robustness"]
 NO_EFFECT = {"mmfer/errors.py", "mmfer/tracking.py", "mmfer/resources.py", "mmfer/__init__.py"}  # on any output
 WHOLE = ("mmfer/datasets", "mmfer/systems")  # imported by name at run time: the folder is the dependency
 
@@ -46,7 +47,7 @@ def _closure(start: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*OF_A_DATASET, *OF_A_SYSTEM])
 def test_deps_name_the_modules_that_the_stage_imports(stage):
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
     listed = {dep for dep in definition.get("do", definition)["deps"] if "${" not in dep}
@@ -69,6 +70,7 @@ def project(tmp_path_factory):
     tiny["augment"] |= {"copies": 2}
     tiny["train"] |= {"epochs": 2, "samples_per_epoch": 64, "batch_size": 32, "seeds": [0]}
     tiny["evaluate"] |= {"runs": 2, "bootstrap": 100}
+    tiny["perturb"] |= {"images": 10, "severities": [3]}
     params["systems"]["svm"]["components"] = 8
     _write(root, params)
     _run(root, "dvc", "init", "--no-scm", "-q")
@@ -78,8 +80,8 @@ def project(tmp_path_factory):
 
 
 EVERYTHING = {
-    *(f"{stage}@synthetic" for stage in [*STAGES[:4], "report"]),
-    *(f"{stage}@synthetic-{system}" for stage in STAGES[4:6] for system in ("ours", "svm")),
+    *(f"{stage}@synthetic" for stage in OF_A_DATASET),
+    *(f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")),
 }
 
 
@@ -110,14 +112,17 @@ def test_second_repro_runs_nothing(project):
 
 
 REPORT = {"report@synthetic"}
-AFTER_TRAIN = REPORT | {f"{stage}@synthetic-{system}" for stage in ("train", "evaluate") for system in ("ours", "svm")}
+ROBUSTNESS = {"robustness@synthetic-ours", "robustness@synthetic-svm"}
+AFTER_TRAIN = REPORT | {f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")}
+AFTER_EXTRACT = AFTER_TRAIN | {"perturb@synthetic"}
 CHANGES = {
     "report": ({"seed": 3}, REPORT),
     "evaluate": ({"seed": 7}, REPORT | {"evaluate@synthetic-ours", "evaluate@synthetic-svm"}),
-    "system": ({"dropout": 0.1}, REPORT | {"train@synthetic-ours", "evaluate@synthetic-ours"}),
+    "perturb": ({"gamma": 1.5}, REPORT | ROBUSTNESS | {"perturb@synthetic"}),
+    "system": ({"dropout": 0.1}, REPORT | {f"{stage}@synthetic-ours" for stage in OF_A_SYSTEM}),
     "train": ({"learning_rate": 0.002}, AFTER_TRAIN),
-    "extract": ({"orientations": 8}, AFTER_TRAIN | {"extract@synthetic"}),
-    "augment": ({"copies": 3}, AFTER_TRAIN | {"extract@synthetic", "augment@synthetic"}),
+    "extract": ({"orientations": 8}, AFTER_EXTRACT | {"extract@synthetic"}),
+    "augment": ({"copies": 3}, AFTER_EXTRACT | {"extract@synthetic", "augment@synthetic"}),
     "clean": ({"eye_height_px": 19.0}, EVERYTHING - {"download@synthetic"}),
     "source": ({"seed": 5}, EVERYTHING),
 }
