@@ -19,7 +19,7 @@ from mmfer.errors import MmferError
 from mmfer.faceset import FaceSet, open_faceset
 from mmfer.features import hog, move_landmarks
 from mmfer.files import new_file, write_csv, write_json
-from mmfer.models import load_model
+from mmfer.models import cost, load_model
 from mmfer.statistics import class_roc_curves, confusion_matrix, macro_accuracy, summarise
 from mmfer.training import choose_device, folds_of, model_name, split_rows
 
@@ -51,6 +51,8 @@ def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.n
                 probabilities[s, run, here] = model.predict(part, device)
     if not np.isfinite(probabilities[0]).all():
         raise MmferError(f"{models}: predictions are not finite; train again with a lower train.learning_rate")
+    first = load_model(models / model_name(min(parts), seeds[0]))  # on the processor: what a user without a GPU has
+    facts = facts | {"cost": cost(first, views[0])}
     return probabilities, features.index.loc[test].reset_index(drop=True), facts
 
 
@@ -120,7 +122,7 @@ def headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
         part = metrics[name]
         averaged = {key: round(part["averaged"][key], 4) for key in keys}
         short[name] = averaged | {"one_run": round(part["plain"]["accuracy"], 4), "coverage": part["coverage"]}
-    return short
+    return short | {"cost": metrics["cost"]}
 
 
 def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
@@ -154,7 +156,9 @@ def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
     with new_file(data / "predictions" / f"{system}.npz") as path:
         np.savez(path, probabilities=probabilities, labels=labels, kept=index["kept"], parent=index["parent"])
     head = {"dataset": facts["dataset"], "system": system, "protocol": protocol(facts, index)}
-    metrics = head | measure(probabilities, index, classes, params) | {"trained": facts["result"]}
+    metrics = (
+        head | measure(probabilities, index, classes, params) | {"trained": facts["result"], "cost": facts["cost"]}
+    )
     chosen = probabilities[0].argmax(axis=2)
     runs = pd.DataFrame({"accuracy": (chosen == labels).mean(axis=1)})
     runs["macro"] = [macro_accuracy(labels, run, len(classes)) for run in chosen]

@@ -7,6 +7,7 @@ history.csv                       one row an epoch (networks)
 
 import json
 import platform
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,28 @@ class Model:
             return self.machine.predict_proba({name: value.cpu().numpy() for name, value in inputs.items()})
         with torch.inference_mode():
             return self.machine(**inputs).float().softmax(dim=1).cpu().numpy()
+
+
+def cost(model: Model, stored: dict[str, np.ndarray], repeats: int = 50) -> dict[str, float | int]:
+    """What one face costs: `latency_ms` (median, on one core, from stored arrays to probabilities) and, of a network,
+    `parameters` and `flops` (floating point operations, a multiply-add is two, counted by torch).
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    one, threads, times = {name: array[:1] for name, array in stored.items()}, torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model.predict(one)
+        times.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    facts: dict[str, float | int] = {"latency_ms": round(1e3 * float(np.median(times)), 3)}
+    if isinstance(model.machine, torch.nn.Module):
+        with FlopCounterMode(display=False) as counter:
+            model.predict(one)
+        facts["flops"] = counter.get_total_flops()
+        facts["parameters"] = sum(p.numel() for p in model.machine.parameters())
+    return facts
 
 
 def model_facts(name: str, block: dict[str, Any], features: FaceSet, **more: Any) -> dict[str, Any]:

@@ -46,10 +46,11 @@ def test_each_fold_is_predicted_by_its_own_model(tmp_path, monkeypatch):
 
     class Fake:
         def __init__(self, folder, device="cpu"):
+            self.machine = None
             self.facts = {"train": {"seeds": [0], "select": "last", "device": "cpu"}}
             self.fold = int(folder.name[4])
 
-        def predict(self, stored, device):
+        def predict(self, stored, device="cpu"):
             return np.eye(4, 3, dtype=np.float32)[[self.fold] * len(stored["images"])] + self.fold
 
     monkeypatch.setattr(evaluation, "load_model", Fake)
@@ -88,7 +89,7 @@ def test_both_readings_of_ten_runs_and_every_file_of_the_stage(data, tmp_path):
     names = {"evaluate.json", "details.json", "runs.csv", "confusion.csv", "confusion.png", "roc.csv", "roc.png"}
     assert {file.name for file in (tmp_path / "metrics").iterdir()} == names
     short = json.loads((tmp_path / "metrics/evaluate.json").read_text())
-    assert list(short) == ["whole", "kept", "kept_unique"]
+    assert list(short) == ["whole", "kept", "kept_unique", "cost"]
     assert short["whole"]["accuracy"] == pytest.approx(whole["averaged"]["accuracy"], abs=1e-4)
     with np.load(data / "predictions/net.npz") as stored:
         assert stored["probabilities"].shape == (2, 3, 12, 3)
@@ -99,7 +100,7 @@ def test_a_test_set_of_one_class_has_no_roc_curve_and_is_written_all_the_same(tm
         {"label": [1] * 4, "kept": True, "duplicate": False, "subject": pd.array([None] * 4, "string")}
     )
     probabilities = np.eye(3, dtype=np.float32)[[1, 1, 0, 1]][None, None]
-    metrics = measure(probabilities, index, CLASSES, PARAMS)
+    metrics = measure(probabilities, index, CLASSES, PARAMS) | {"cost": {}}
     runs = pd.DataFrame({"accuracy": [0.75]})
     labels = index["label"].to_numpy()
     write_results(evaluation.Result("t", CLASSES, metrics, runs, labels, probabilities[0, 0]), tmp_path)

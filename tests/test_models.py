@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from mmfer.config import TrainParams
 from mmfer.errors import MmferError
 from mmfer.faceset import open_faceset
-from mmfer.models import load_model
+from mmfer.models import Model, cost, load_model
 from mmfer.training import train_all
 from tests.tiny import CLASSES, write_tiny
 
@@ -54,3 +55,17 @@ def test_a_spoilt_folder_is_refused_with_advice(data, fault):
         facts.write_text(facts.read_text().replace('"format": 1', '"format": 9'))
     with pytest.raises(MmferError, match=r"train again|train it again"):
         load_model(folder)
+
+
+class Linear(torch.nn.Linear):
+    inputs = ("hog",)
+
+    def forward(self, hog):
+        return super().forward(hog)
+
+
+def test_the_cost_of_a_network_is_that_of_its_layers():
+    counted = cost(Model({}, Linear(900, 7)), {"hog": np.zeros((3, 900), np.float16)}, repeats=3)
+    assert counted["parameters"] == 900 * 7 + 7
+    assert counted["flops"] == 2 * 900 * 7
+    assert counted["latency_ms"] > 0
