@@ -8,7 +8,7 @@ from torch.nn import functional
 from mmfer import systems
 from mmfer.errors import MmferError
 from mmfer.systems import INPUTS, system_params
-from mmfer.systems.layers import ChannelGate, SpatialGate
+from mmfer.systems.layers import ChannelGate, Fusion, SpatialGate
 
 COUNTS = [
     ({"branches": ["image"]}, 42_483_791),
@@ -22,6 +22,8 @@ COUNTS = [
     ({"branches": ["landmarks", "hog"]}, 8_362_759),
     ({}, 50_912_079),
     ({"attention": "none"}, 50_900_551),
+    ({"fusion": "class_mean"}, 50_763_869),
+    ({"fusion": "class_fc"}, 50_764_023),
 ]
 
 
@@ -53,6 +55,35 @@ def test_every_system_predicts_probabilities(kind, rng):
         scores = machine.predict_proba(inputs)
     assert scores.shape == (n, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def two_branches(level):
+    """A fusion of two branches that pass their inputs on: landmarks (N, 4) and hog (N, 6), three classes."""
+    torch.manual_seed(0)
+    branches = {"landmarks": torch.nn.Identity(), "hog": torch.nn.Identity()}
+    return Fusion(branches, [4, 6], 3, level=level).eval(), {"landmarks": torch.randn(5, 4), "hog": torch.randn(5, 6)}
+
+
+def test_class_level_mean_averages_the_probabilities_of_the_branches():
+    network, inputs = two_branches("class_mean")
+    first, second = network.fusion.heads
+    mean = (first(inputs["landmarks"]).softmax(1) + second(inputs["hog"]).softmax(1)) / 2
+    torch.testing.assert_close(network(**inputs), mean.log())
+
+
+def test_class_level_fusion_classifies_the_scores_of_the_branches_again():
+    network, inputs = two_branches("class_fc")
+    first, second = network.fusion.heads
+    scores = torch.cat([first(inputs["landmarks"]), second(inputs["hog"])], dim=1)
+    torch.testing.assert_close(network(**inputs), scores @ network.head.weight.T + network.head.bias)
+
+
+@pytest.mark.parametrize("level", ["feature", "class_fc", "class_mean"])
+def test_every_fusion_knows_its_classes_and_trains_every_weight(level):
+    network, inputs = two_branches(level)
+    assert network.n_classes == 3
+    functional.cross_entropy(network(**inputs), torch.tensor([0, 1, 2, 0, 1])).backward()
+    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
 
 
 def test_channel_gate_pools_both_ways_through_one_mlp():

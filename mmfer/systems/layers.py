@@ -1,5 +1,6 @@
-"""Layers that several systems share: the paper's fully connected stack, its feature-level fusion, and CBAM."""
+"""Layers that several systems share: the paper's fully connected stack, its fusion of branches, and CBAM."""
 
+import math
 from collections.abc import Mapping
 from itertools import pairwise
 from types import MappingProxyType
@@ -14,9 +15,50 @@ def stack(sizes: list[int], dropout: float) -> nn.Sequential:
     return nn.Sequential(*blocks, nn.Dropout(dropout))
 
 
+def fusion(level: str, widths: list[int], n_classes: int) -> tuple[nn.Module, nn.Module]:
+    """What comes after the concatenated branch vectors: the fusion itself, then the head that ends in classes.
+
+    feature      one fully connected layer of the same width, then one of classes (paper, 3.1)
+    class_fc     scores of the classes for each branch; the scores together are classified again (paper, 1.2)
+    class_mean   scores of the classes for each branch; the mean of their probabilities
+    """
+    wide = sum(widths)
+    build = {
+        "feature": lambda: (stack([wide, wide], dropout=0.0), nn.Linear(wide, n_classes)),
+        "class_fc": lambda: (BranchScores(widths, n_classes), nn.Linear(len(widths) * n_classes, n_classes)),
+        "class_mean": lambda: (BranchScores(widths, n_classes), MeanProbability(n_classes)),
+    }
+    return build[level]()
+
+
+class BranchScores(nn.Module):
+    """Each branch's own linear layer of classes, over its part of the concatenated vectors."""
+
+    def __init__(self, widths: list[int], n_classes: int) -> None:
+        super().__init__()
+        self.widths = widths
+        self.heads = nn.ModuleList(nn.Linear(width, n_classes) for width in widths)
+
+    def forward(self, vectors: Tensor) -> Tensor:  # (N, sum of widths) -> (N, branches * C)
+        parts = vectors.split(self.widths, dim=1)
+        return torch.cat([head(part) for head, part in zip(self.heads, parts, strict=True)], dim=1)
+
+
+class MeanProbability(nn.Module):
+    """Logarithm of the mean of the branches' probabilities, which serves as logits: its softmax is that mean."""
+
+    def __init__(self, n_classes: int) -> None:
+        super().__init__()
+        self.n_classes = n_classes
+
+    def forward(self, scores: Tensor) -> Tensor:  # (N, branches * C) -> (N, C)
+        by_branch = scores.unflatten(1, (-1, self.n_classes)).log_softmax(dim=2)
+        return by_branch.logsumexp(dim=1) - math.log(by_branch.shape[1])
+
+
 class Fusion(nn.Module):
-    """Feature-level fusion (paper, 1.2 and 3.1): each branch makes a vector of its input; they are concatenated, then
-    one fully connected layer of the same width, then one of classes.
+    """Each branch makes a vector of its input; they are concatenated and fused, at feature level in the paper's network
+    (1.2 and 3.1); `level` is one of those of the function `fusion`.
 
     Equation 6 averages all features to one number, yet calls the result a vector of 384. Global average pooling of a
     branch that ends in a vector is the identity, so the vectors are concatenated as they are.
@@ -31,13 +73,13 @@ class Fusion(nn.Module):
         widths: list[int],
         n_classes: int,
         withhold: Mapping[str, float] = MappingProxyType({}),
+        level: str = "feature",
     ) -> None:
         super().__init__()
         self.withhold, self.n_classes = withhold, n_classes
         self.inputs = tuple(branches)
         self.branches = nn.ModuleDict(branches)
-        self.fusion = stack([sum(widths), sum(widths)], dropout=0.0)
-        self.head = nn.Linear(sum(widths), n_classes)
+        self.fusion, self.head = fusion(level, widths, n_classes)
 
     def forward(self, **inputs: Tensor) -> Tensor:  # image (N,1,48,48), landmarks (N,136), hog (N,900) -> logits (N,C)
         features = [self.gate(name, branch(inputs[name])) for name, branch in self.branches.items()]

@@ -24,6 +24,9 @@ class OursParams(Block):
     landmarks_hidden: list[int] = Field([1024, 128], min_length=1)
     hog_hidden: list[int] = Field([4096, 1024, 128], min_length=1)
     dropout: float = Field(0.2, ge=0, lt=1, description="after each branch; paper: 'particularly reduced'")
+    fusion: Literal["feature", "class_fc", "class_mean"] = Field(
+        "feature", description="of the branches' vectors, or of their class scores (ablation)"
+    )
 
 
 class ImageBranch(nn.Sequential):
@@ -45,7 +48,7 @@ class ImageBranch(nn.Sequential):
 
 @register("ours", params=OursParams)
 class Ours(Fusion):
-    """The three sub-networks side by side, fused at feature level."""
+    """The three sub-networks side by side, fused at feature level; at class level as an ablation."""
 
     def __init__(self, params: OursParams, n_classes: int, hog_length: int = 900) -> None:
         build = {
@@ -58,4 +61,5 @@ class Ours(Fusion):
             "landmarks": params.landmarks_hidden[-1],
             "hog": params.hog_hidden[-1],
         }
-        super().__init__({b: build[b]() for b in params.branches}, [widths[b] for b in params.branches], n_classes)
+        chosen = params.branches
+        super().__init__({b: build[b]() for b in chosen}, [widths[b] for b in chosen], n_classes, level=params.fusion)
