@@ -165,6 +165,8 @@ class PerturbParams(Block):
 class ReportParams(Block):
     """The page that puts everything beside the paper."""
 
+    reference: str = Field("ours", description="system that is compared with each other one")
+    baseline: str = Field("svm", description="system by whose errors under corruption the others' are divided")
     faces_per_class: int = Field(3, ge=1, le=10, description="example faces in figure 2")
     seed: int = Field(0, ge=0, description="draws the example faces")
 

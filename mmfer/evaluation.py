@@ -157,7 +157,9 @@ def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
         np.savez(path, probabilities=probabilities, labels=labels, kept=index["kept"], parent=index["parent"])
     head = {"dataset": facts["dataset"], "system": system, "protocol": protocol(facts, index)}
     metrics = (
-        head | measure(probabilities, index, classes, params) | {"trained": facts["result"], "cost": facts["cost"]}
+        head
+        | measure(probabilities, index, classes, params)
+        | {"trained": facts["result"], "trained_params": facts["params"], "cost": facts["cost"]}
     )
     chosen = probabilities[0].argmax(axis=2)
     runs = pd.DataFrame({"accuracy": (chosen == labels).mean(axis=1)})

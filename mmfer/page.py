@@ -1,0 +1,38 @@
+"""A page as Markdown and as HTML that opens from disk without a network."""
+
+from pathlib import Path
+
+from mmfer.files import write_text
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 76rem; margin: 0 auto; padding: 1rem; }
+h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #8886; padding-bottom: .2rem; }
+img { max-width: 100%; height: auto; background: white; }
+.scroll { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; white-space: nowrap; }
+th { border-bottom: 2px solid #888a; vertical-align: bottom; white-space: normal; min-width: 4rem; }
+td:first-child { white-space: normal; min-width: 9rem; }
+"""
+
+
+def table(head: list[str], rows: list[list[str]], text_columns: int = 1) -> str:
+    """A Markdown table; all columns but the first `text_columns` are aligned to the right."""
+    rule = ["---"] * text_columns + ["---:"] * (len(head) - text_columns)
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
+
+
+def write_page(folder: Path, name: str, title: str, parts: list[str]) -> Path:
+    """Write parts of Markdown as `name`.md and `name`.html into `folder`; return the HTML file."""
+    from markdown_it import MarkdownIt
+
+    text = "\n\n".join([f"# {title}", *parts]) + "\n"
+    body = MarkdownIt("commonmark").enable("table").render(text)
+    body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f"{meta}<title>{title}</title>"
+    write_text(folder / f"{name}.md", text)
+    html = f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}</body></html>\n'
+    write_text(folder / f"{name}.html", html)
+    return folder / f"{name}.html"
