@@ -11,9 +11,9 @@ h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #8886
 img { max-width: 100%; height: auto; background: white; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; white-space: nowrap; }
-th { border-bottom: 2px solid #888a; vertical-align: bottom; white-space: normal; min-width: 4rem; }
-td:first-child { white-space: normal; min-width: 9rem; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; }
+th { border-bottom: 2px solid #888a; vertical-align: bottom; }
+td[style] { white-space: nowrap; } /* figures: the columns that Markdown aligns to the right */
 """
 
 

@@ -63,9 +63,9 @@ def write_report(data: Path, metrics: Path, target: Path, params: ReportParams) 
     faces = figure_7_faces(study.perturbed, params.seed)
     _figure_7(study.perturbed, faces, pictures / "perturbed.png")
     _interval_figure(study, target / "accuracy.png")
-    parts = [_head(raw, shown), _verdicts(study), _overall_table(study), _class_tables(study), _paired(study)]
+    parts = [_verdicts(study), _head(raw, shown), _overall_table(study), _class_tables(study), _paired(study)]
     parts += [_robustness(study), _single_faces(study, faces, shown), _cost(study), _audit(raw, clean), _runs(study)]
-    return write_page(target, "report", study.dataset, [*parts, _curves(study)])
+    return write_page(target, "report", f"mmfer on {study.dataset}", [*parts, _curves(study)])
 
 
 def read_study(raw: FaceSet, data: Path, metrics: Path, params: ReportParams) -> Study:
@@ -150,7 +150,7 @@ def _head(raw: FaceSet, shown: bool) -> str:
     notes = "\n".join(f"- {note}" for note in raw.made_by["notes"])
     pictures = "![modalities](modalities.png)\n\n![example faces](faces.png)"
     hidden = f"Figures 1, 2 and 7 show real people: they are in data/{raw.dataset}/report/ and not committed."
-    return "\n\n".join(filter(None, [notes, pictures if shown else hidden]))
+    return "\n\n".join(filter(None, ["## Data", notes, pictures if shown else hidden]))
 
 
 def verdicts(study: Study) -> list[comparison.Verdict]:
