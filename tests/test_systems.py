@@ -1,14 +1,22 @@
 """Layer shapes and parameter counts; every system predicts; a system is one file."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch.nn import functional
 
 from mmfer import systems
+from mmfer.config import EvaluateParams, TrainParams
 from mmfer.errors import MmferError
+from mmfer.evaluation import evaluate
 from mmfer.systems import INPUTS, system_params
 from mmfer.systems.layers import ChannelGate, Fusion, SpatialGate
+from mmfer.training import train_all
+from tests.tiny import write_tiny
 
 COUNTS = [
     ({"branches": ["image"]}, 42_483_791),
@@ -116,14 +124,17 @@ def test_an_unknown_kind_or_key_is_named_with_a_suggestion():
         system_params("ours", {"chanels": [1]})
 
 
-def test_a_system_is_added_by_one_file(tmp_path, monkeypatch):
-    (tmp_path / "added_system.py").write_text(
-        "from mmfer.config import Block\nfrom mmfer.systems import register\n\n"
-        "class P(Block):\n    x: int = 1\n\n"
-        "@register('added', params=P)\nclass Added:\n    inputs = ('hog',)\n"
-        "    def __init__(self, params, n_classes, hog_length=900):\n        self.x = params.x\n"
+def test_the_readmes_system_is_one_file_and_one_block(tmp_path, monkeypatch):
+    readme = Path("README.md").read_text()
+    code, block = (
+        re.search(f"```{kind}\n(.*?)```", readme.split("## Add a system")[1], re.S)[1] for kind in ("python", "yaml")
     )
+    (tmp_path / "mlp.py").write_text(code)
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])
     monkeypatch.setattr(systems, "_registry", dict(systems._registry))
-    system, params = system_params("mine", {"kind": "added", "x": 3})
-    assert system.build(params, 7).x == 3
+    monkeypatch.chdir(tmp_path)
+    data = write_tiny(tmp_path / "data")
+    params = TrainParams(epochs=2, batch_size=16, device="cpu")
+    train_all(data, ("mlp", yaml.safe_load(block)["mlp"]), params, lambda *_: None)
+    result = evaluate(data, "mlp", EvaluateParams(runs=2, bootstrap=100))
+    assert result.metrics["cost"]["parameters"] == 136 * 64 + 64 + 64 * 3 + 3
