@@ -1,9 +1,9 @@
 """System tang: a convolutional network with an L2-SVM in place of softmax (Tang, 2013), first of the FER2013 challenge.
 
 After the author's competition code (ebigelow/deep-learning-faces, matlab/). He trains on 42x42 crops out of random
-warps; here the faces come warped by the augmentation, and whole. Not his initial weights (normal, deviation 0.01, 0.001,
-last layer 0) but torch's are used: from his, 500 updates of SGD at his rate (of 50,000) or 150 of Adam, on batches of 32
-rendered faces, learnt nothing, where 500 from torch's got 9 of 10 of those faces right.
+warps; here the faces come warped by the augmentation, and whole. Not his initial weights (normal, deviation 0.01,
+0.001, last layer 0) but torch's are used: from his, 500 updates of SGD at his rate (of 50,000) or 150 of Adam, batches
+of 32 rendered faces, learnt nothing, where 500 of Adam from torch's got 9 of 10 of those faces right.
 """
 
 from typing import Literal
