@@ -8,6 +8,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from mmfer.inputs import standard_image
+
 
 def stack(sizes: list[int], dropout: float) -> nn.Sequential:
     """Linear, batch norm, ReLU for each pair of sizes (paper, 3.2: the norm comes first); one dropout at the end."""
@@ -126,3 +128,68 @@ def attention(kind: str, channels: int, reduction: int) -> nn.Module:
         "none": nn.Identity,
     }
     return gates[kind]()
+
+
+class ImageNetwork(nn.Module):
+    """A system that reads the image alone: its layers in a row, the last of which makes the logits."""
+
+    inputs = ("image",)
+
+    def __init__(self, layers: list[nn.Module], n_classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.n_classes = n_classes
+
+    def forward(self, image: Tensor) -> Tensor:  # (N, 1, 48, 48) -> logits (N, n_classes)
+        return self.layers(image)
+
+
+class Equalise(nn.Module):
+    """Histogram equalisation of each face, then zero mean and unit deviation again.
+
+    A standardised face has the order and the ties of the grey levels it was made of, and equalisation looks at nothing
+    else: the result is that of cv2.equalizeHist on the picture itself.
+    """
+
+    def forward(self, image: Tensor) -> Tensor:  # (N, 1, H, W) -> (N, 1, H, W)
+        pixels = image.flatten(1)
+        ordered = pixels.sort(dim=1).values
+        up_to = torch.searchsorted(ordered, pixels, right=True)  # how many pixels are no lighter than this one
+        darkest = (ordered == ordered[:, :1]).sum(dim=1, keepdim=True)  # their level becomes 0, as in OpenCV
+        scale = 255 / (pixels.shape[1] - darkest).clamp(min=1)  # an even picture stays zero
+        return standard_image(((up_to - darkest) * scale).round().view_as(image)[:, 0])
+
+
+def conv_norm(a: int, b: int, kernel: int = 3, bias: bool = True) -> nn.Sequential:
+    """Convolution that keeps the side, batch norm, ReLU: a maps in, b maps out."""
+    return nn.Sequential(nn.Conv2d(a, b, kernel, padding=kernel // 2, bias=bias), nn.BatchNorm2d(b), nn.ReLU())
+
+
+class BasicBlock(nn.Module):
+    """ResNet's block of two 3x3 convolutions (He et al., 2016); where the shape changes, the shortcut is a 1x1 one."""
+
+    def __init__(self, a: int, b: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(a, b, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(b),
+            nn.ReLU(),
+            nn.Conv2d(b, b, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(b),
+        )
+        plain = a == b and stride == 1
+        self.shortcut = (
+            nn.Identity() if plain else nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:  # (N, a, H, W) -> (N, b, H / stride, W / stride)
+        return torch.relu(self.body(maps) + self.shortcut(maps))
+
+
+def residual_stages(widths: list[int], blocks: list[int]) -> list[nn.Sequential]:
+    """Stages of basic blocks on widths[0] maps; each but the first one halves the side."""
+    stages = []
+    for i, ((a, b), count) in enumerate(zip(pairwise([widths[0], *widths]), blocks, strict=True)):
+        first = BasicBlock(a, b, stride=2 if i else 1)
+        stages.append(nn.Sequential(first, *(BasicBlock(b, b, 1) for _ in range(count - 1))))
+    return stages
