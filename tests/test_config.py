@@ -53,6 +53,15 @@ def test_the_params_beside_committed_results_can_be_run(path):
         system_params(name, block)
 
 
+OFFERED = yaml.safe_load(Path("docs/systems.yaml").read_text())["systems"]
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_the_blocks_of_other_systems_state_every_value(name):
+    _, checked = system_params(name, OFFERED[name])
+    assert set(type(checked).model_fields) == set(OFFERED[name]) - {"kind"}
+
+
 def test_the_papers_setting_is_the_defaults():
     path = Path("docs/params.paper.yaml")
     params = read_params(path)
