@@ -1,11 +1,13 @@
 """A trained model is a folder that opens without pickle and predicts the same."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import mmfer
 from mmfer.config import TrainParams
 from mmfer.errors import MmferError
 from mmfer.faceset import open_faceset
@@ -69,3 +71,13 @@ def test_the_cost_of_a_network_is_that_of_its_layers():
     assert counted["parameters"] == 900 * 7 + 7
     assert counted["flops"] == 2 * 900 * 7
     assert counted["latency_ms"] > 0
+
+
+def test_the_weights_of_the_package_load_and_name_their_classes():
+    model = load_model(Path(mmfer.__file__).parent / "weights" / "compact")
+    assert model.classes == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert model.facts["result"]["parameters"] == sum(p.numel() for p in model.machine.parameters())
+    rng = np.random.default_rng(0)
+    face = {"images": rng.integers(0, 256, (2, 48, 48), dtype=np.uint8), "landmarks": rng.uniform(5, 43, (2, 68, 2))}
+    probabilities = model.predict(face | {"hog": rng.random((2, 900), dtype=np.float32)})
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
