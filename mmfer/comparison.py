@@ -4,6 +4,7 @@ A sentence claims a difference only where McNemar's exact test, corrected by Hol
 supports it at 5 %.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,8 +56,8 @@ def sentence(row: pd.Series, reference: str) -> str:
     return f"{better} is more often right than {worse}"
 
 
-def verdict_of_tests(claim: str, tests: pd.DataFrame, reference: str) -> Verdict:
-    """The reference beats every other system, is beaten by one, or neither is shown."""
+def verdict_of_tests(claim: str, tests: pd.DataFrame, reference: str, absent: Sequence[str] = ()) -> Verdict:
+    """The reference beats every other system, is beaten by one, or neither is shown; `absent` systems were not run."""
     if tests.empty:
         return Verdict(claim, "not decidable", "no system to compare with was run")
     shown = tests["p"] < LEVEL
@@ -65,6 +66,9 @@ def verdict_of_tests(claim: str, tests: pd.DataFrame, reference: str) -> Verdict
     names = ", ".join(tests["system"][losses])
     if losses.any():
         return Verdict(claim, "not reproduced", f"{names} more often right than {reference}")
+    if wins.all() and absent:
+        shown_for = ", ".join(tests["system"])
+        return Verdict(claim, "not decidable", f"shown against {shown_for}; not run: {', '.join(absent)}")
     if wins.all():
         return Verdict(claim, "reproduced", f"{reference} more often right than {', '.join(tests['system'])}")
     rest = ", ".join(tests["system"][~wins])
@@ -109,13 +113,16 @@ def hidden_tests(right: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame
     return table.assign(p=holm(table["p"].to_numpy()))
 
 
-def verdict_of_speed(latency: dict[str, float], reference: str) -> Verdict:
+def verdict_of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = ()) -> Verdict:
     """The paper claims that its network is faster than those it compares; latency in milliseconds a face."""
     claim = "faster than the compared networks"
     others = {name: value for name, value in latency.items() if name != reference}
     if not others:
-        return Verdict(claim, "not decidable", "no system to compare with was run")
+        return Verdict(claim, "not decidable", "no network to compare with was run")
     faster = [name for name, value in others.items() if value <= latency[reference]]
     if faster:
         return Verdict(claim, "not reproduced", f"{', '.join(faster)} took no longer than {reference} on one core here")
-    return Verdict(claim, "reproduced", f"{reference} took the least time on one core here")
+    least = f"{reference} took the least time on one core here"
+    if absent:
+        return Verdict(claim, "not decidable", f"{least}; not run: {', '.join(absent)}")
+    return Verdict(claim, "reproduced", least)

@@ -6,6 +6,7 @@ stay under data/, which git ignores. The paper's figures stand in tables of thei
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,18 +166,29 @@ def verdicts(study: Study) -> list[comparison.Verdict]:
     branches = {name: part["trained_params"].get("branches") for name, part in study.details.items()}
     ablations = {name: used for name, used in branches.items() if used}
     others = study.tests[~study.tests["system"].isin(ablations)].reset_index(drop=True)
-    found.append(comparison.verdict_of_tests("more accurate than the compared systems", others, reference))
+    claim = "more accurate than the systems that it compares"
+    found.append(comparison.verdict_of_tests(claim, others, reference, absent(study, CLAIMS.get(study.kind, SYSTEMS))))
     found.append(comparison.verdict_of_modalities(study.tests, ablations, reference))
     right = {
         name: comparison_right(study, name) for name in study.details if name == reference or name not in ablations
     }
     found.append(
         comparison.verdict_of_tests(
-            "more often right when faces are hidden or badly lit", comparison.hidden_tests(right, reference), reference
+            "more often right than VGG and ResNet when faces are hidden or badly lit",
+            comparison.hidden_tests(right, reference),
+            reference,
+            absent(study, ["vgg", "resnet"]),
         )
     )
-    latency = {name: study.details[name]["cost"]["latency_ms"] for name in right}
-    return [*found, comparison.verdict_of_speed(latency, reference)]
+    networks = [name for name in right if "parameters" in study.details[name]["cost"]]
+    latency = {name: study.details[name]["cost"]["latency_ms"] for name in networks}
+    return [*found, comparison.verdict_of_speed(latency, reference, absent(study, ["vgg", "resnet"]))]
+
+
+def absent(study: Study, kinds: Iterable[str]) -> list[str]:
+    """Systems of the paper's comparison of which none was run."""
+    run = {part["trained_params"].get("kind", name) for name, part in study.details.items()}
+    return [SYSTEMS[kind] for kind in kinds if kind != "ours" and kind not in run]
 
 
 def comparison_right(study: Study, name: str) -> pd.DataFrame:

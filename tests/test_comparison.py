@@ -51,6 +51,13 @@ def test_verdicts_of_tests(tests):
     assert "strong" in verdict_of_tests("c", lost, "ours").reason
 
 
+def test_a_claim_about_systems_that_were_not_run_is_not_decidable(tests):
+    verdict = verdict_of_tests("c", tests[:1], "ours", absent=["VGG"])
+    assert verdict.verdict == "not decidable"
+    assert "not run: VGG" in verdict.reason
+    assert verdict_of_speed({"ours": 1.0, "agrawal": 2.0}, "ours", absent=["VGG"]).verdict == "not decidable"
+
+
 def test_the_verdict_on_modalities_looks_at_systems_with_fewer(tests):
     branches = {"ours": ["image", "landmarks", "hog"], "weak": ["hog"]}
     assert verdict_of_modalities(tests, branches, "ours").verdict == "reproduced"
