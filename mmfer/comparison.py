@@ -6,6 +6,7 @@ supports it at 5 %.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,9 @@ def verdict_of_modalities(tests: pd.DataFrame, branches: dict[str, list[str]], r
     claim = "three modalities are more accurate than one or two"
     if fewer.empty:
         return Verdict(claim, "not decidable", "no system with fewer modalities was run")
-    return verdict_of_tests(claim, fewer, reference)
+    run = {frozenset(used) for used in branches.values()}
+    sets = [pick for size in (1, 2) for pick in combinations(branches[reference], size)]
+    return verdict_of_tests(claim, fewer, reference, [" + ".join(pick) for pick in sets if frozenset(pick) not in run])
 
 
 def hidden_tests(right: dict[str, pd.DataFrame], reference: str) -> pd.DataFrame:

@@ -250,6 +250,8 @@ def _paired(study: Study) -> str:
     head = ["system", f"only {study.reference} right", "only this one right", "p"]
     sentences = "\n".join(f"- {comparison.sentence(row, study.reference)}" for _, row in study.tests.iterrows())
     note = f"McNemar's exact test of {study.reference} against each system, whole test set, ten runs averaged; Holm."
+    if study.perturbed.index["subject"].notna().all():
+        note += " It takes images as independent; those of one person are not, so p is smaller than it should be."
     return f"## Paired tests\n\n{note}\n\n{table(head, rows)}\n\n{sentences}"
 
 

@@ -60,7 +60,13 @@ def test_a_claim_about_systems_that_were_not_run_is_not_decidable(tests):
 
 def test_the_verdict_on_modalities_looks_at_systems_with_fewer(tests):
     branches = {"ours": ["image", "landmarks", "hog"], "weak": ["hog"]}
-    assert verdict_of_modalities(tests, branches, "ours").verdict == "reproduced"
+    partly = verdict_of_modalities(tests, branches, "ours")
+    assert partly.verdict == "not decidable"
+    assert partly.reason.endswith("not run: image, landmarks, image + landmarks, image + hog, landmarks + hog")
+    pairs = [["image"], ["landmarks"], ["hog"], ["image", "landmarks"], ["image", "hog"], ["landmarks", "hog"]]
+    every = {f"weak{i}": used for i, used in enumerate(pairs)}
+    beaten = paired_tests({"ours": right()} | {name: right(*range(12)) for name in every}, "ours")
+    assert verdict_of_modalities(beaten, every | {"ours": branches["ours"]}, "ours").verdict == "reproduced"
     assert verdict_of_modalities(tests, {"ours": branches["ours"]}, "ours").verdict == "not decidable"
 
 
