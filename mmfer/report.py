@@ -174,7 +174,7 @@ def verdicts(study: Study) -> list[comparison.Verdict]:
     }
     found.append(
         comparison.verdict_of_tests(
-            "more often right than VGG and ResNet when faces are hidden or badly lit",
+            "more often right than the others (VGG, ResNet) when faces are hidden or badly lit",
             comparison.hidden_tests(right, reference),
             reference,
             absent(study, ["vgg", "resnet"]),
