@@ -58,6 +58,28 @@ def by_condition(probabilities: np.ndarray, index: pd.DataFrame, classes: list[s
     return grouped.mean().round(4).assign(images=grouped.size()).reset_index()
 
 
+def is_corruption(condition: str) -> bool:
+    """Whether a condition is one of the common corruptions, `<corruption> <severity>`, and not one of the paper's."""
+    return condition.rsplit(" ", 1)[0] in CORRUPTIONS
+
+
+def by_face(probabilities: np.ndarray, index: pd.DataFrame) -> pd.DataFrame:
+    """A row for each face and each of the paper's conditions, for paired tests and figure 7.
+
+    Columns: face (its row in raw), condition, right (0 or 1), probability (of the true class).
+    """
+    label, rows = index["label"].to_numpy(dtype=np.int64), np.arange(len(index))
+    table = pd.DataFrame(
+        {
+            "face": index["parent"].to_numpy(),
+            "condition": index["condition"].to_numpy(),
+            "right": (probabilities.argmax(axis=1) == label).astype(int),
+            "probability": probabilities[rows, label].round(4),
+        }
+    )
+    return table[[not is_corruption(name) for name in table["condition"]]]
+
+
 def headline(table: pd.DataFrame) -> dict[str, Any]:
     """Accuracy under each of the paper's conditions, and the mean corruption error."""
     accuracy = table[table["class"] == "all"].set_index("condition")["accuracy"]
