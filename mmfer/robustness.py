@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmfer.corruptions import CORRUPTIONS
+from mmfer.corruptions import CORRUPTIONS, is_corruption
 from mmfer.faceset import FaceSet, open_faceset
 from mmfer.models import load_model
 from mmfer.training import choose_device, model_name
@@ -56,11 +56,6 @@ def by_condition(probabilities: np.ndarray, index: pd.DataFrame, classes: list[s
     tables = [table.assign(**{"class": "all"}), table]
     grouped = pd.concat(tables).groupby(["condition", "class"], sort=False)
     return grouped.mean().round(4).assign(images=grouped.size()).reset_index()
-
-
-def is_corruption(condition: str) -> bool:
-    """Whether a condition is one of the common corruptions, `<corruption> <severity>`, and not one of the paper's."""
-    return condition.rsplit(" ", 1)[0] in CORRUPTIONS
 
 
 def by_face(probabilities: np.ndarray, index: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "report"]
+OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "study"]
 OF_A_SYSTEM = ["train", "evaluate", "robustness"]
 NO_EFFECT = {"mmfer/errors.py", "mmfer/tracking.py", "mmfer/resources.py", "mmfer/__init__.py"}  # on any output
 WHOLE = ("mmfer/datasets", "mmfer/systems")  # imported by name at run time: the folder is the dependency
@@ -47,7 +47,7 @@ def _closure(start: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("stage", [*OF_A_DATASET, *OF_A_SYSTEM])
+@pytest.mark.parametrize("stage", [*OF_A_DATASET, *OF_A_SYSTEM, "report"])
 def test_deps_name_the_modules_that_the_stage_imports(stage):
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
     listed = {dep for dep in definition.get("do", definition)["deps"] if "${" not in dep}
@@ -82,6 +82,7 @@ def project(tmp_path_factory):
 EVERYTHING = {
     *(f"{stage}@synthetic" for stage in OF_A_DATASET),
     *(f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")),
+    "report",
 }
 
 
@@ -111,7 +112,7 @@ def test_second_repro_runs_nothing(project):
     assert _repro(project) == set()
 
 
-REPORT = {"report@synthetic"}
+REPORT = {"study@synthetic", "report"}
 ROBUSTNESS = {"robustness@synthetic-ours", "robustness@synthetic-svm"}
 AFTER_TRAIN = REPORT | {f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")}
 AFTER_EXTRACT = AFTER_TRAIN | {"perturb@synthetic"}
