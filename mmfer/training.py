@@ -11,7 +11,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,18 @@ def split_rows(index: pd.DataFrame, fold: int, select: str) -> Rows:
     return rows
 
 
+def first_copies(index: pd.DataFrame, rows: np.ndarray, copies: int | None) -> np.ndarray:
+    """Those of the training rows that are among the first `copies` of their face; None: all of them."""
+    numbers = index["copy"].to_numpy()[rows]
+    made = int(numbers.max()) + 1
+    if (copies or made) > made:
+        raise MmferError(
+            f"params.yaml: train.copies: {copies} is more than the {made} of each face that there are; "
+            "lower it or raise augment.copies"
+        )
+    return rows[numbers < (copies or made)]
+
+
 def check_leaks(index: pd.DataFrame, rows: Rows) -> None:
     """MmferError if a picture, or a person whose folds were to keep people apart, is on two sides."""
     by_person = index["subject"].notna().all() and index.groupby("subject")["fold"].nunique().max() == 1
@@ -142,6 +154,7 @@ def train_model(
     faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
     fold, seed = run
     rows = split_rows(faces.index, fold, params.select)
+    rows = replace(rows, train=first_copies(faces.index, rows.train, params.copies))
     facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
     folder = CHECKPOINTS / _hash(facts, values)
     if folder.exists():

@@ -18,7 +18,7 @@ def train(
 ) -> None:
     """Train SYSTEM on DATASET, once for each fold and seed; goes on where an interrupted training was."""
     everything = read_params()
-    params, block = everything.dataset(dataset).train, everything.system(system)
+    params, block = everything.train(dataset, system), everything.system(system)
     from mmfer import figures, files, tracking, training
 
     metrics = Path("metrics", dataset, system)

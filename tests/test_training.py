@@ -127,6 +127,20 @@ def test_patience_ends_a_training(data):
     assert len(curves) < 60
 
 
+def test_training_on_the_first_copies_is_training_where_no_others_were_made(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"copies": 2}), ignore)
+    some = weights(data)
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    assert not torch.equal(some["head.weight"], weights(data)["head.weight"])
+    train_all(write_tiny(data.parent / "less", copies=2), ("net", BLOCK), TrainParams(**SHORT), ignore)
+    assert all(torch.equal(some[key], value) for key, value in weights(data.parent / "less").items())
+
+
+def test_copies_that_were_not_made_are_refused(data):
+    with pytest.raises(MmferError, match=r"train\.copies: 4 is more than the 3 of each face .+ augment\.copies$"):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"copies": 4}), ignore)
+
+
 def test_an_estimator_is_fitted_once_for_all_seeds(data):
     params = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
     summary, _ = train_all(data, ("svm", {"components": 5}), params, ignore)

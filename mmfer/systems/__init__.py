@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mmfer.config import Block, check, pick
+from mmfer.config import Block, check, own_train, pick
 
 INPUTS = ("image", "landmarks", "hog")
 
@@ -49,9 +49,9 @@ def systems() -> dict[str, System]:
 def system_params(name: str, block: dict[str, Any]) -> tuple[System, Block]:
     """The system and its checked parameters that the block `systems.<name>` of params.yaml describes.
 
-    MmferError names an unknown kind or key.
+    Its `train` is checked, but no part of them. MmferError names an unknown kind or key.
     """
     where = f"params.yaml: systems.{name}"
-    block = dict(block)
-    system = pick(systems(), block.pop("kind", name), f"{where}.kind")
-    return system, check(system.params, block, where)
+    own_train(name, block)
+    system = pick(systems(), block.get("kind", name), f"{where}.kind")
+    return system, check(system.params, {k: v for k, v in block.items() if k not in ("kind", "train")}, where)
