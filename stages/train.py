@@ -25,6 +25,7 @@ def train(
     with tracking.stage_run("train", dataset, {"train": params.model_dump(), "system": block}, system=system) as run:
         summary, curves = training.train_all(Path("data", dataset), (system, block), params, run.log_metrics)
         run.log_metrics(summary)
+        del summary["reused"]  # tells of this execution; without it the file is the same where all were
         files.write_csv(metrics / "curves.csv", curves)
         if len(curves):
             figures.training_curves(curves, f"{system} on {dataset}", metrics / "curves.png")
