@@ -3,7 +3,9 @@
 A system is a class with `inputs` (which of image, landmarks, hog it looks at), built as `cls(params, n_classes,
 hog_length)`. It is a torch module with `n_classes` that maps those inputs to logits (and may bring its own `loss` of
 logits and target probabilities), or an estimator with `fit` and `predict_proba`.
-A file is added to this folder and its kind can be named in params.yaml; nothing else is to be edited.
+Most networks are a Chain of layers (mmfer.systems.layers).
+A file is added to this folder and its kind can be named in params.yaml; nothing else is to be edited. Code that several
+files share belongs in layers.py or estimators.py, which training.SHARED_CODE names.
 """
 
 import importlib
