@@ -1,6 +1,7 @@
 """dvc.yaml against the code, and whole runs on a tiny synthetic set: what runs again when what changes."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -217,7 +218,10 @@ def test_a_new_system_is_trained_alone(project):
     assert _repro(project) == {"train@synthetic-ours", "train@synthetic-svm"}
     assert _contents(models) == before
     params = yaml.safe_load((project / "params.yaml").read_text())
-    params["systems"]["mlp"] = {"kind": "mlp", "width": 16}
+    params["systems"]["mlp"] = {"kind": "mlp", "width": 16, "train": {"epochs": 1}}
     _write(project, params)
     assert _repro(project) == REPORT | {f"{stage}@synthetic-mlp" for stage in OF_A_SYSTEM}
     assert before.items() <= _contents(models).items()
+    facts = json.loads((models / "mlp/seed0/model.json").read_text())
+    assert (facts["params"], facts["train"]["epochs"]) == ({"kind": "mlp", "width": 16}, 1)
+    assert "1" in {file.read_text() for file in (project / "mlruns").rglob("train.epochs")}  # that of the others is 2
