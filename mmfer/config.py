@@ -116,6 +116,7 @@ class TrainParams(Block):
     """The training loop; the defaults are the paper's setting (4.1)."""
 
     epochs: int = Field(500, ge=1, description="the paper's '500 iterations'")
+    copies: int | None = Field(None, ge=1, description="copies of each face that it sees, the first ones; null: all")
     samples_per_epoch: int | None = Field(None, ge=1, description="rows drawn per epoch; null: every row")
     max_minutes: float | None = Field(None, gt=0, description="per training; the schedule then ends at this time")
     batch_size: int = Field(128, ge=2)
@@ -195,7 +196,7 @@ class Defaults(Block):
 
 
 class Params(Block):
-    """params.yaml as a whole. A system's block is checked by its own model, in mmfer.systems."""
+    """params.yaml as a whole. A system's block is checked by its own model, in mmfer.systems, and its `train` here."""
 
     defaults: Defaults
     datasets: dict[str, DatasetParams] = Field(min_length=1)
@@ -207,8 +208,21 @@ class Params(Block):
         return pick(self.datasets, name, "datasets")
 
     def system(self, name: str) -> dict[str, Any]:
-        """The raw block of one system; MmferError if params.yaml does not name it."""
-        return pick(self.systems, name, "systems")
+        """The raw block of one system, without its `train`; MmferError if params.yaml does not name it."""
+        return {key: value for key, value in pick(self.systems, name, "systems").items() if key != "train"}
+
+    def train(self, dataset: str, system: str) -> TrainParams:
+        """How a system is trained on a data set: as the data set's `train` says, or the system's own where it has one.
+
+        MmferError names a wrong key or value of either.
+        """
+        own = own_train(system, pick(self.systems, system, "systems"))
+        return self.dataset(dataset).train.model_copy(update=own.model_dump(exclude_unset=True))
+
+
+def own_train(name: str, block: dict[str, Any]) -> TrainParams:
+    """The `train` of a system's block, in which just those keys are set that replace the data set's."""
+    return check(TrainParams, block.get("train", {}), f"params.yaml: systems.{name}.train")
 
 
 def pick(entries: dict[str, Any], name: str, block: str) -> Any:

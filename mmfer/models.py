@@ -5,6 +5,7 @@ model.json                        system, params, classes, alignment, features, 
 history.csv                       one row an epoch (networks)
 """
 
+import hashlib
 import json
 import platform
 import time
@@ -113,7 +114,21 @@ def save_model(folder: Path, facts: dict[str, Any], machine: Any, history: pd.Da
             skops.io.dump(machine.estimator, temporary / "model.skops")
         if history is not None:
             write_csv(temporary / "history.csv", history)
-        write_json(temporary / "model.json", facts)
+        write_json(temporary / "model.json", facts | {"files": _files_digest(temporary)})
+
+
+def holds_run(folder: Path, run: str) -> bool:
+    """Whether a folder holds the model of this run (`run` of its facts), unchanged since it was trained."""
+    try:
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return facts.get("run") == run and facts["files"] == _files_digest(folder)
+
+
+def _files_digest(folder: Path) -> str:
+    files = sorted(file for file in folder.iterdir() if file.name != "model.json")
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def load_model(folder: Path, device: str = "cpu") -> Model:

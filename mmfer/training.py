@@ -1,17 +1,19 @@
 """Training: which rows belong to which part, the loop for networks, one fit for estimators.
 
-A run is defined by its data, parameters, fold and seed; the hash of these names its checkpoint, so an interrupted
-training goes on where it was and ends with the same weights (on CPU bit for bit, unless `max_minutes` ends it).
+A run is defined by its data, parameters, fold, seed and code; the hash of these names its checkpoint, so an interrupted
+training goes on where it was and ends with the same weights (on CPU bit for bit, unless `max_minutes` ends it). It also
+stands in model.json, so that a model is not trained again where DVC runs the stage for another reason.
 """
 
 import copy
 import hashlib
+import inspect
 import json
 import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,15 @@ from tqdm import tqdm
 from mmfer.config import TrainParams
 from mmfer.errors import MmferError
 from mmfer.faceset import FaceSet, open_faceset
-from mmfer.files import new_file, new_folder
+from mmfer.files import new_file, new_folder, write_json
 from mmfer.inputs import prepare, stored_names
-from mmfer.models import build, model_facts, save_model
+from mmfer.models import build, holds_run, model_facts, save_model
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
+SHARED_CODE = (  # with a system's own module it defines how that is trained
+    *("systems/__init__.py", "systems/layers.py", "systems/estimators.py"),
+    *("training.py", "inputs.py", "models.py"),
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,18 @@ def split_rows(index: pd.DataFrame, fold: int, select: str) -> Rows:
     return rows
 
 
+def first_copies(index: pd.DataFrame, rows: np.ndarray, copies: int | None) -> np.ndarray:
+    """Those of the training rows that are among the first `copies` of their face; None: all of them."""
+    numbers = index["copy"].to_numpy()[rows]
+    made = int(numbers.max()) + 1
+    if (copies or made) > made:
+        raise MmferError(
+            f"params.yaml: train.copies: {copies} is more than the {made} of each face that there are; "
+            "lower it or raise augment.copies"
+        )
+    return rows[numbers < (copies or made)]
+
+
 def check_leaks(index: pd.DataFrame, rows: Rows) -> None:
     """MmferError if a picture, or a person whose folds were to keep people apart, is on two sides."""
     by_person = index["subject"].notna().all() and index.groupby("subject")["fold"].nunique().max() == 1
@@ -101,28 +119,60 @@ def train_all(
     """Train one system for every fold and seed -> totals and the curves of all trainings; `log` gets each epoch.
 
     data/models/<system> is replaced as a whole when all are trained; until then finished ones wait in .checkpoints.
+    Models of the former folder that are wanted again are copied instead; `reused` among the totals counts them.
     """
-    values = open_faceset(data / "features")
+    faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
+    machine = build(model_facts(*system, values))
+    source = stored_arrays(faces, values, machine.inputs)
+    read = _digest(machine, source)
     # An estimator has no random start: one fit stands for all seeds.
-    network = isinstance(build(model_facts(*system, values)), nn.Module)
-    seeds = params.seeds if network else params.seeds[:1]
-    runs = [(fold, seed) for fold in folds_of(values.index) for seed in seeds]
-    summaries, curves, finished = [], [], []
-    with new_folder(data / "models" / system[0]) as folder:
-        for fold, seed in runs:
-            name = model_name(fold, seed)
+    seeds = params.seeds if isinstance(machine, nn.Module) else params.seeds[:1]
+    runs = {model_name(fold, seed): (fold, seed) for fold in folds_of(values.index) for seed in seeds}
+    models, finished = data / "models" / system[0], []
+    with new_folder(models) as folder:
+        for name, (fold, seed) in runs.items():
             prefix = f"{name}/" if len(runs) > 1 else ""
-            done = train_model(data, system, params, (fold, seed), lambda m, step, p=prefix: log(_slashed(m, p), step))
-            shutil.copytree(done, folder / name)
-            finished.append(done)
-            summaries.append(json.loads((done / "model.json").read_text(encoding="utf-8"))["result"])
-            if (done / "history.csv").exists():
-                curves.append(pd.read_csv(done / "history.csv").assign(fold=fold, seed=seed))
-    for done in finished:
-        shutil.rmtree(done)
-    totals = {key: round(sum(s[key] for s in summaries), 2) for key in ("samples_seen", "minutes")}
-    shared = {key: summaries[0][key] for key in ("device", "parameters") if key in summaries[0]}
-    return {"models": len(runs), **totals, **shared}, pd.concat(curves) if curves else pd.DataFrame({"epoch": []})
+            facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
+            rows = seen_rows(faces.index, fold, params, machine)
+            facts["run"] = _hash(facts, read, rows)
+            trained = models / name
+            if not holds_run(trained, facts["run"]):
+                trained = CHECKPOINTS / facts["run"]
+                train_model(trained, facts, source, rows, params, lambda m, step, p=prefix: log(_slashed(m, p), step))
+                finished.append(trained)
+            _copy(trained, folder / name, facts)
+    for trained in finished:
+        shutil.rmtree(trained)
+    reused = len(runs) - len(finished)
+    print(f"{reused} of {len(runs)} models reused: trained before with the same data, parameters and code", flush=True)
+    totals, curves = _results([models / name for name in runs])
+    return totals | {"reused": reused}, curves
+
+
+def _results(models: list[Path]) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Totals over model folders and the curves of all."""
+    facts = [json.loads((model / "model.json").read_text(encoding="utf-8")) for model in models]
+    histories = [(f, model / "history.csv") for f, model in zip(facts, models, strict=True)]
+    curves = [pd.read_csv(p).assign(fold=f["fold"], seed=f["seed"]) for f, p in histories if p.exists()]
+    totals = {key: round(sum(f["result"][key] for f in facts), 2) for key in ("samples_seen", "minutes")}
+    shared = {key: facts[0]["result"][key] for key in ("device", "parameters") if key in facts[0]["result"]}
+    return {"models": len(models), **totals, **shared}, pd.concat(curves) if curves else pd.DataFrame({"epoch": []})
+
+
+def stored_arrays(faces: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The arrays of augmented and features FaceSets that hold these inputs, by name, and the labels (N,) int64."""
+    stored = {"images": faces.images, "landmarks": values.landmarks, "hog": values.hog}
+    labels = faces.index["label"].to_numpy(dtype=np.int64)
+    return {name: stored[name] for name in stored_names(inputs)} | {"labels": labels}
+
+
+def seen_rows(index: pd.DataFrame, fold: int, params: TrainParams, machine: Any) -> Rows:
+    """Rows of one fold; of the copies of its training faces those that params and an estimator's own block ask for."""
+    rows = split_rows(index, fold, params.select)
+    train = first_copies(index, rows.train, params.copies)
+    if not isinstance(machine, nn.Module):
+        train = train[index["copy"].to_numpy()[train] < machine.copies]
+    return replace(rows, train=train)
 
 
 def model_name(fold: int, seed: int) -> str:
@@ -136,38 +186,53 @@ def _slashed(record: dict[str, float], prefix: str) -> dict[str, float]:
 
 
 def train_model(
-    data: Path, system: tuple[str, dict], params: TrainParams, run: tuple[int, int], log: Callable[[dict, int], None]
-) -> Path:
-    """Train one system for one (fold, seed), or find it trained -> its model folder in .checkpoints."""
-    faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
-    fold, seed = run
-    rows = split_rows(faces.index, fold, params.select)
-    facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
-    folder = CHECKPOINTS / _hash(facts, values)
+    folder: Path,
+    facts: dict[str, Any],
+    source: dict[str, np.ndarray],
+    rows: Rows,
+    params: TrainParams,
+    log: Callable[[dict, int], None],
+) -> None:
+    """Train the model that the facts describe and write its folder, if it is not there already."""
     if folder.exists():
-        return folder
-    torch.manual_seed(seed)
+        return
+    torch.manual_seed(facts["seed"])
     machine = build(facts)
-    stored = {"images": faces.images, "landmarks": values.landmarks, "hog": values.hog}
-    source = {name: stored[name] for name in stored_names(machine.inputs)}
-    source["labels"] = faces.index["label"].to_numpy(dtype=np.int64)
     if isinstance(machine, nn.Module):
         checkpoint = folder.with_suffix(".pt")
-        machine, facts["result"], history = fit_network(machine, source, rows, params, seed, checkpoint, log)
-        save_model(folder, facts, machine, history)
+        machine, result, history = fit_network(machine, source, rows, params, facts["seed"], checkpoint, log)
+        save_model(folder, facts | {"result": result}, machine, history)
         checkpoint.unlink()
     else:
-        facts["result"] = fit_estimator(
-            machine, source, rows.train[faces.index["copy"].to_numpy()[rows.train] < machine.copies]
-        )
-        save_model(folder, facts, machine)
-    return folder
+        result = fit_estimator(machine, source, rows.train)
+        save_model(folder, facts | {"result": result}, machine)
 
 
-def _hash(facts: dict[str, Any], values: FaceSet) -> str:
-    """What defines the run: facts (parameters, where the data came from, fold, seed, versions) and the rows."""
-    rows = pd.util.hash_pandas_object(values.index[["digest", "label", "copy", "trainable"]], index=False).to_numpy()
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + rows.tobytes()).hexdigest()[:24]
+def _digest(machine: Any, source: dict[str, np.ndarray]) -> str:
+    """What every training of a kind of system reads: its own module, the code that all share, and the arrays."""
+    package = Path(__file__).parent
+    code = [Path(inspect.getfile(type(machine))), *(package / name for name in SHARED_CODE)]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in code))
+    for array in source.values():
+        digest.update(array)
+    return digest.hexdigest()
+
+
+def _hash(facts: dict[str, Any], read: str, rows: Rows) -> str:
+    """What defines a run: facts (parameters, how the data were made, fold, seed, versions), what is read, the rows.
+
+    Which other seeds are trained makes no difference.
+    """
+    train = {key: value for key, value in facts["train"].items() if key != "seeds"}
+    said = json.dumps([facts | {"train": train}, read], sort_keys=True).encode()
+    return hashlib.sha256(said + rows.train.tobytes() + rows.val.tobytes()).hexdigest()[:24]
+
+
+def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
+    """Copy a model's folder; where its model.json differs from the present facts (in train.seeds), these stand."""
+    shutil.copytree(trained, folder)
+    former = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    write_json(folder / "model.json", former | facts)
 
 
 def fit_estimator(machine: Any, source: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:

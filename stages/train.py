@@ -18,13 +18,14 @@ def train(
 ) -> None:
     """Train SYSTEM on DATASET, once for each fold and seed; goes on where an interrupted training was."""
     everything = read_params()
-    params, block = everything.dataset(dataset).train, everything.system(system)
+    params, block = everything.train(dataset, system), everything.system(system)
     from mmfer import figures, files, tracking, training
 
     metrics = Path("metrics", dataset, system)
     with tracking.stage_run("train", dataset, {"train": params.model_dump(), "system": block}, system=system) as run:
         summary, curves = training.train_all(Path("data", dataset), (system, block), params, run.log_metrics)
         run.log_metrics(summary)
+        del summary["reused"]  # tells of this execution; without it the file is the same where all were
         files.write_csv(metrics / "curves.csv", curves)
         if len(curves):
             figures.training_curves(curves, f"{system} on {dataset}", metrics / "curves.png")

@@ -43,7 +43,7 @@ def test_params_yaml_states_every_value(content):
     assert params.model_dump() == content
     for name, block in content["systems"].items():
         system, checked = system_params(name, block)
-        assert set(type(checked).model_fields) == set(block) - {"kind"}
+        assert set(type(checked).model_fields) == set(block) - {"kind", "train"}
         assert system.kind == block["kind"]
 
 
@@ -59,7 +59,35 @@ OFFERED = yaml.safe_load(Path("docs/systems.yaml").read_text())["systems"]
 @pytest.mark.parametrize("name", OFFERED)
 def test_the_blocks_of_other_systems_state_every_value(name):
     _, checked = system_params(name, OFFERED[name])
-    assert set(type(checked).model_fields) == set(OFFERED[name]) - {"kind"}
+    assert set(type(checked).model_fields) == set(OFFERED[name]) - {"kind", "train"}
+
+
+def test_a_systems_own_training_replaces_just_the_keys_that_it_names(content):
+    content["systems"]["tang"] = OFFERED["tang"]
+    content["datasets"]["synthetic"]["train"]["weight_decay"] = 0.05
+    params = check(Params, content, "params.yaml")
+    general = params.dataset("synthetic").train
+    assert (params.train("synthetic", "ours"), general.weight_decay) == (general, 0.05)
+    own = params.train("synthetic", "tang")
+    assert own.model_dump() == general.model_dump() | {"weight_decay": 0.0}
+    assert params.system("tang") == {"kind": "tang", "objective": "l2svm", "dropout": 0.2}
+
+
+OWN_FAULTS = [
+    ({"lerning_rate": 0.1}, r"systems\.tang\.train: lerning_rate: unknown key; did you mean learning_rate\?"),
+    ({"loss": "hinge"}, r"systems\.tang\.train: loss: input should be 'softmax' or 'binary', not 'hinge'"),
+    ({"copies": 0}, r"systems\.tang\.train: copies: input should be greater than or equal to 1, not 0"),
+    (None, r"systems\.tang\.train: a block of keys is expected, not None"),
+]
+
+
+@pytest.mark.parametrize(("train", "message"), OWN_FAULTS)
+def test_a_wrong_key_or_value_of_a_systems_own_training_is_named(content, train, message):
+    content["systems"]["tang"] = OFFERED["tang"] | {"train": train}
+    with pytest.raises(MmferError, match=rf"^params\.yaml: {message}"):
+        check(Params, content, "params.yaml").train("synthetic", "tang")
+    with pytest.raises(MmferError, match=rf"^params\.yaml: {message}"):
+        system_params("tang", content["systems"]["tang"])
 
 
 def test_the_papers_setting_is_the_defaults():
@@ -158,6 +186,7 @@ IMPOSSIBLE = [
     ("extract.orientations", 1),
     ("extract.block_cells", 0),
     ("train.epochs", 0),
+    ("train.copies", 0),
     ("train.samples_per_epoch", 0),
     ("train.max_minutes", 0),
     ("train.batch_size", 1),  # batch norm needs two

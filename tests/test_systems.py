@@ -129,6 +129,7 @@ def test_the_readmes_system_is_one_file_and_one_block(tmp_path, monkeypatch):
     code, block = (
         re.search(f"```{kind}\n(.*?)```", readme.split("## Add a system")[1], re.S)[1] for kind in ("python", "yaml")
     )
+    assert sum(1 for line in code.splitlines() if line) == 10
     (tmp_path / "mlp.py").write_text(code)
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])
     monkeypatch.setattr(systems, "_registry", dict(systems._registry))

@@ -3,7 +3,9 @@
 A system is a class with `inputs` (which of image, landmarks, hog it looks at), built as `cls(params, n_classes,
 hog_length)`. It is a torch module with `n_classes` that maps those inputs to logits (and may bring its own `loss` of
 logits and target probabilities), or an estimator with `fit` and `predict_proba`.
-A file is added to this folder and its kind can be named in params.yaml; nothing else is to be edited.
+Most networks are a Chain of layers (mmfer.systems.layers).
+A file is added to this folder and its kind can be named in params.yaml; nothing else is to be edited. Code that several
+files share belongs in layers.py or estimators.py, which training.SHARED_CODE names.
 """
 
 import importlib
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mmfer.config import Block, check, pick
+from mmfer.config import Block, check, own_train, pick
 
 INPUTS = ("image", "landmarks", "hog")
 
@@ -49,9 +51,9 @@ def systems() -> dict[str, System]:
 def system_params(name: str, block: dict[str, Any]) -> tuple[System, Block]:
     """The system and its checked parameters that the block `systems.<name>` of params.yaml describes.
 
-    MmferError names an unknown kind or key.
+    Its `train` is checked, but no part of them. MmferError names an unknown kind or key.
     """
     where = f"params.yaml: systems.{name}"
-    block = dict(block)
-    system = pick(systems(), block.pop("kind", name), f"{where}.kind")
-    return system, check(system.params, block, where)
+    own_train(name, block)
+    system = pick(systems(), block.get("kind", name), f"{where}.kind")
+    return system, check(system.params, {k: v for k, v in block.items() if k not in ("kind", "train")}, where)

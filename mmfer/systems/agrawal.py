@@ -11,7 +11,7 @@ from torch import nn
 
 from mmfer.config import Block
 from mmfer.systems import register
-from mmfer.systems.layers import ImageNetwork
+from mmfer.systems.layers import Chain
 
 
 class AgrawalParams(Block):
@@ -22,7 +22,7 @@ class AgrawalParams(Block):
 
 
 @register("agrawal", params=AgrawalParams)
-class Agrawal(ImageNetwork):
+class Agrawal(Chain):
     """Constituents in a row, a 1x1 convolution to a map for each class, its average."""
 
     def __init__(self, params: AgrawalParams, n_classes: int, hog_length: int = 900) -> None:

@@ -130,18 +130,20 @@ def attention(kind: str, channels: int, reduction: int) -> nn.Module:
     return gates[kind]()
 
 
-class ImageNetwork(nn.Module):
-    """A system that reads the image alone: its layers in a row, the last of which makes the logits."""
+class Chain(nn.Module):
+    """A system that reads one input through layers in a row, the last of which makes the logits."""
 
-    inputs = ("image",)
+    inputs: tuple[str] = ("image",)
 
     def __init__(self, layers: list[nn.Module], n_classes: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
         self.n_classes = n_classes
 
-    def forward(self, image: Tensor) -> Tensor:  # (N, 1, 48, 48) -> logits (N, n_classes)
-        return self.layers(image)
+    def forward(
+        self, **inputs: Tensor
+    ) -> Tensor:  # image (N, 1, 48, 48), or whatever it reads -> logits (N, n_classes)
+        return self.layers(inputs[self.inputs[0]])
 
 
 class Equalise(nn.Module):

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from mmfer.config import Block
 from mmfer.systems import register
-from mmfer.systems.layers import Equalise, ImageNetwork, conv_norm, residual_stages
+from mmfer.systems.layers import Chain, Equalise, conv_norm, residual_stages
 
 Net = Literal["vgg", "inception", "resnet"]
 
@@ -37,7 +37,7 @@ class EnsembleParams(Block):
 
 
 @register("pramerdorfer", params=PramerdorferParams)
-class Pramerdorfer(ImageNetwork):
+class Pramerdorfer(Chain):
     """One network."""
 
     def __init__(self, params: PramerdorferParams, n_classes: int, hog_length: int = 900) -> None:

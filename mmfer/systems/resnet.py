@@ -11,7 +11,7 @@ from torch import nn
 
 from mmfer.config import Block
 from mmfer.systems import register
-from mmfer.systems.layers import ImageNetwork, conv_norm, residual_stages
+from mmfer.systems.layers import Chain, conv_norm, residual_stages
 
 BLOCKS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3]}  # of each stage
 
@@ -24,7 +24,7 @@ class ResnetParams(Block):
 
 
 @register("resnet", params=ResnetParams)
-class Resnet(ImageNetwork):
+class Resnet(Chain):
     """A 3x3 stem that keeps the side, no max pooling; four stages of basic blocks; global average."""
 
     def __init__(self, params: ResnetParams, n_classes: int, hog_length: int = 900) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmfer.config import Block
 from mmfer.systems import register
-from mmfer.systems.layers import Equalise, ImageNetwork
+from mmfer.systems.layers import Chain, Equalise
 
 
 class ShanParams(Block):
@@ -19,7 +19,7 @@ class ShanParams(Block):
 
 
 @register("shan", params=ShanParams)
-class Shan(ImageNetwork):
+class Shan(Chain):
     """Equalisation, two 5x5 convolutions with 2x2 max pooling, a hidden layer of 256."""
 
     def __init__(self, params: ShanParams, n_classes: int, hog_length: int = 900) -> None:

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from mmfer.config import FACE_PX, Block
 from mmfer.systems import register
-from mmfer.systems.layers import ImageNetwork
+from mmfer.systems.layers import Chain
 
 COST = 2.0  # of the margins, against the weights
 DECAY = 1e-4  # lambda of all weights but the last layer's
@@ -30,7 +30,7 @@ class TangParams(Block):
 
 
 @register("tang", params=TangParams)
-class Tang(ImageNetwork):
+class Tang(Chain):
     """Three convolutions and a hidden layer without batch norm; the scores of one-vs-rest machines.
 
     The image comes without its mean; he also scales it to norm 150, which for a standardised face is a fixed factor.

@@ -13,7 +13,7 @@ from torch import nn
 
 from mmfer.config import FACE_PX, Block
 from mmfer.systems import register
-from mmfer.systems.layers import ImageNetwork, conv_norm
+from mmfer.systems.layers import Chain, conv_norm
 
 WIDTHS = [64, 128, 256, 512, 512]  # maps of each stage
 CONVOLUTIONS = {  # of each stage
@@ -32,7 +32,7 @@ class VggParams(Block):
 
 
 @register("vgg", params=VggParams)
-class Vgg(ImageNetwork):
+class Vgg(Chain):
     """Stages of 3x3 convolutions, each followed by 2x2 max pooling; then the head."""
 
     def __init__(self, params: VggParams, n_classes: int, hog_length: int = 900) -> None:

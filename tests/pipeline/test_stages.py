@@ -1,6 +1,7 @@
 """dvc.yaml against the code, and whole runs on a tiny synthetic set: what runs again when what changes."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -11,9 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmfer.training import SHARED_CODE
+
 ROOT = Path(__file__).resolve().parents[2]
 OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "study"]
 OF_A_SYSTEM = ["train", "evaluate", "robustness"]
+OF_MODELS = ["evaluate", "robustness"]  # a change of a system's own module reaches them as a change of its models
 NO_EFFECT = {"mmfer/errors.py", "mmfer/tracking.py", "mmfer/resources.py", "mmfer/__init__.py"}  # on any output
 WHOLE = ("mmfer/datasets", "mmfer/systems")  # imported by name at run time: the folder is the dependency
 
@@ -47,14 +51,26 @@ def _closure(start: str) -> set[str]:
     return found
 
 
+def _shared_by_systems() -> tuple[set[str], set[str]]:
+    """Modules of mmfer/systems that others there import, and those that hold one system each."""
+    files = {str(file.relative_to(ROOT)) for file in (ROOT / "mmfer/systems").glob("*.py")}
+    shared = files & set().union(*(_imports(ROOT / file) for file in files))
+    return shared, files - shared
+
+
 @pytest.mark.parametrize("stage", [*OF_A_DATASET, *OF_A_SYSTEM, "report"])
 def test_deps_name_the_modules_that_the_stage_imports(stage):
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
     listed = {dep for dep in definition.get("do", definition)["deps"] if "${" not in dep}
-    needed = {
-        next((f for f in WHOLE if file.startswith(f)), file) for file in _closure(f"stages/{stage}.py") - NO_EFFECT
-    }
-    assert listed == needed
+    needed = _closure(f"stages/{stage}.py") - NO_EFFECT
+    if stage in OF_MODELS:
+        assert listed == needed - _shared_by_systems()[1]
+    else:
+        assert listed == {next((f for f in WHOLE if file.startswith(f)), file) for file in needed}
+
+
+def test_what_systems_share_is_part_of_what_defines_a_training():
+    assert _shared_by_systems()[0] <= {f"mmfer/{file}" for file in SHARED_CODE}
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +209,20 @@ def test_kaggle_without_credentials_or_network_is_one_line(project):
     (project / "params.yaml").write_text(content)
     assert "KAGGLE_API_TOKEN" in _one_line(done)
     assert _contents(project / "data/synthetic") == before
+
+
+def test_a_new_system_is_trained_alone(project):
+    models, readme = project / "data/synthetic/models", (ROOT / "README.md").read_text()
+    before = _contents(models)
+    code = re.search("```python\n(.*?)```", readme.split("## Add a system")[1], re.S)[1]
+    (project / "mmfer/systems/mlp.py").write_text(code)
+    assert _repro(project) == {"train@synthetic-ours", "train@synthetic-svm"}
+    assert _contents(models) == before
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["systems"]["mlp"] = {"kind": "mlp", "width": 16, "train": {"epochs": 1}}
+    _write(project, params)
+    assert _repro(project) == REPORT | {f"{stage}@synthetic-mlp" for stage in OF_A_SYSTEM}
+    assert before.items() <= _contents(models).items()
+    facts = json.loads((models / "mlp/seed0/model.json").read_text())
+    assert (facts["params"], facts["train"]["epochs"]) == ({"kind": "mlp", "width": 16}, 1)
+    assert "1" in {file.read_text() for file in (project / "mlruns").rglob("train.epochs")}  # that of the others is 2
