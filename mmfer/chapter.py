@@ -305,9 +305,10 @@ def _corruptions(study: Study, overall: dict[str, Any]) -> list[str]:
     kinds = [name.replace("_", " ") for name in base]
     rows = []
     for name, error in errors.items():
-        relative = [100 * error[kind] / base[kind] for kind in base]
-        rows.append([name, f"{np.mean(relative):.1f}", *(f"{value:.0f}" for value in relative)])
-    note = f"Corruption error, mean over severities, as a percentage of that of {study.baseline}:"
+        relative = {kind: 100 * error[kind] / base[kind] for kind in base if base[kind]}
+        mean = f"{np.mean(list(relative.values())):.1f}" if relative else "–"
+        rows.append([name, mean, *(f"{relative[kind]:.0f}" if kind in relative else "–" for kind in base)])
+    note = f"Corruption error, mean over severities, as a percentage of that of {study.baseline} (–: it makes none):"
     return [note, table(["system", "mean (mCE)", *kinds], rows)]
 
 
