@@ -16,6 +16,11 @@ from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 SEVERITIES = (1, 2, 3, 4, 5)
 
 
+def is_corruption(condition: str) -> bool:
+    """Whether a condition is one of the common corruptions, `<corruption> <severity>`, and not one of the paper's."""
+    return condition.rsplit(" ", 1)[0] in CORRUPTIONS
+
+
 def corrupt(face: np.ndarray, name: str, severity: int, rng: Generator) -> np.ndarray:
     """Face (48, 48) uint8 -> the same under one corruption of severity 1 to 5."""
     function, strengths = CORRUPTIONS[name]

@@ -1,5 +1,6 @@
 """A page as Markdown and as HTML that opens from disk without a network."""
 
+import re
 from pathlib import Path
 
 from mmfer.files import write_text
@@ -11,9 +12,10 @@ h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #8886
 img { max-width: 100%; height: auto; background: white; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; }
+th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left; vertical-align: top; }
 th { border-bottom: 2px solid #888a; vertical-align: bottom; }
 td[style] { white-space: nowrap; } /* figures: the columns that Markdown aligns to the right */
+td:first-child { min-width: 8rem; }
 """
 
 
@@ -23,13 +25,25 @@ def table(head: list[str], rows: list[list[str]], text_columns: int = 1) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, rule, *rows])
 
 
+def anchor(heading: str) -> str:
+    """The name by which a heading is linked to, as code hosts make it of Markdown."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def contents(parts: list[str]) -> list[str]:
+    """Links to the second-level headings of some parts, as one part; headings must differ."""
+    headings = [heading for part in parts for heading in re.findall(r"^## (.+)$", part, flags=re.M)]
+    return ["\n".join(f"- [{heading}](#{anchor(heading)})" for heading in headings)]
+
+
 def write_page(folder: Path, name: str, title: str, parts: list[str]) -> Path:
     """Write parts of Markdown as `name`.md and `name`.html into `folder`; return the HTML file."""
     from markdown_it import MarkdownIt
 
-    text = "\n\n".join([f"# {title}", *parts]) + "\n"
+    text = "\n\n".join([f"# {title}", *filter(None, parts)]) + "\n"
     body = MarkdownIt("commonmark").enable("table").render(text)
     body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    body = re.sub(r"<h2>(.+?)</h2>", lambda h: f'<h2 id="{anchor(h[1])}">{h[1]}</h2>', body)
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f"{meta}<title>{title}</title>"
     write_text(folder / f"{name}.md", text)

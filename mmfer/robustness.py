@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmfer.corruptions import CORRUPTIONS
+from mmfer.corruptions import CORRUPTIONS, is_corruption
 from mmfer.faceset import FaceSet, open_faceset
 from mmfer.models import load_model
 from mmfer.training import choose_device, model_name
@@ -56,6 +56,23 @@ def by_condition(probabilities: np.ndarray, index: pd.DataFrame, classes: list[s
     tables = [table.assign(**{"class": "all"}), table]
     grouped = pd.concat(tables).groupby(["condition", "class"], sort=False)
     return grouped.mean().round(4).assign(images=grouped.size()).reset_index()
+
+
+def by_face(probabilities: np.ndarray, index: pd.DataFrame) -> pd.DataFrame:
+    """A row for each face and each of the paper's conditions, for paired tests and figure 7.
+
+    Columns: face (its row in raw), condition, right (0 or 1), probability (of the true class).
+    """
+    label, rows = index["label"].to_numpy(dtype=np.int64), np.arange(len(index))
+    table = pd.DataFrame(
+        {
+            "face": index["parent"].to_numpy(),
+            "condition": index["condition"].to_numpy(),
+            "right": (probabilities.argmax(axis=1) == label).astype(int),
+            "probability": probabilities[rows, label].round(4),
+        }
+    )
+    return table[[not is_corruption(name) for name in table["condition"]]]
 
 
 def headline(table: pd.DataFrame) -> dict[str, Any]:

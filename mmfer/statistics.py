@@ -148,6 +148,25 @@ def mcnemar_exact(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
     return min(1.0, 2 * tail / 2**discordant)
 
 
+def sign_flip_exact(correct_a: np.ndarray, correct_b: np.ndarray, groups: np.ndarray) -> float:
+    """Two-sided exact p value of McNemar's test where the images of a group, a person's, are not independent.
+
+    correct_a, correct_b: bool (N,), groups (N,). Under the null hypothesis the two systems could change places on all
+    images of a person at once, so each person's difference of right answers has either sign with probability one half;
+    p is how often the sum is as far from zero as it is. With one image a group it is `mcnemar_exact`.
+    """
+    _, rows = np.unique(groups, return_inverse=True)
+    difference = np.bincount(rows, weights=correct_a.astype(int) - correct_b.astype(int)).astype(int)
+    chance = np.ones(1)  # of each sum of the persons so far; the middle is zero
+    for step in np.abs(difference[difference != 0]):
+        wider = np.zeros(len(chance) + 2 * step)
+        wider[: len(chance)] += chance / 2
+        wider[2 * step :] += chance / 2
+        chance = wider
+    far = np.abs(np.arange(len(chance)) - len(chance) // 2) >= abs(difference.sum())
+    return min(1.0, float(chance[far].sum()))
+
+
 def holm(p_values: np.ndarray) -> np.ndarray:
     """P values adjusted for their number by Holm's step-down method (Holm 1979), float64, in the order given."""
     p_values = np.asarray(p_values, dtype=np.float64)

@@ -1,27 +1,22 @@
-"""Stage report: data/<dataset> and metrics/<dataset> -> metrics/report/<dataset> (everything beside the paper)."""
+"""Stage report: metrics/studies -> metrics/report (all studies on one page, the verdicts first)."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from mmfer.config import read_params
 from mmfer.errors import run_app
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def report(dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")]) -> None:
-    """Write the report of DATASET: our figures beside the paper's claims, with coverage and intervals."""
-    everything = read_params()
-    everything.dataset(dataset)
+def report() -> None:
+    """Put the studies of all data sets on one page, those that were measured elsewhere too."""
     from mmfer import report as page
     from mmfer import tracking
 
-    with tracking.stage_run("report", dataset, everything.report) as run:
-        target = Path("metrics", "report", dataset)
-        run.log_artifact(page.write_report(Path("data", dataset), Path("metrics", dataset), target, everything.report))
+    with tracking.stage_run("report", None, {}) as run:
+        run.log_artifact(page.write_report(Path("metrics", "studies"), Path("metrics", "report")))
 
 
 if __name__ == "__main__":

@@ -18,8 +18,6 @@ def robustness(
 ) -> None:
     """Predict the perturbed test faces of DATASET with SYSTEM; measure by condition and class."""
     read_params().dataset(dataset)
-    import numpy as np
-
     from mmfer import files, tracking
     from mmfer import robustness as study
 
@@ -29,8 +27,7 @@ def robustness(
         table = study.by_condition(probabilities, faces.index, faces.classes)
         short = study.headline(table)
         run.log_metrics({"robustness": short})
-        with files.new_file(Path("data", dataset, "robustness", f"{system}.npz")) as path:
-            np.savez(path, probabilities=probabilities)
+        files.write_csv(metrics / "faces.csv", study.by_face(probabilities, faces.index))
         files.write_csv(metrics / "robustness.csv", table)
         files.write_json(metrics / "robustness.json", {"robustness": short})
 

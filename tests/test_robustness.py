@@ -6,7 +6,7 @@ import pytest
 
 from mmfer.config import PerturbParams, TrainParams
 from mmfer.perturb import write_perturbed
-from mmfer.robustness import by_condition, headline, predict_perturbed
+from mmfer.robustness import by_condition, by_face, headline, predict_perturbed
 from mmfer.training import train_all
 from tests.tiny import write_tiny
 
@@ -49,6 +49,14 @@ def test_the_mean_corruption_error_is_a_mean_over_corruptions_of_means_over_seve
     assert short["mouth_hidden"] == 0.5
     assert short["mean_corruption_error"] == pytest.approx(((0.5 + 0.75) / 2 + 0) / 2, abs=1e-4)  # fog, snow
     assert set(short) == {"clean", "mouth_hidden", "mean_corruption_error"}
+
+
+def test_each_face_is_listed_under_the_papers_conditions_alone(index, probabilities):
+    table = by_face(probabilities, index.assign(parent=[7, 8, 9, 12] * 5))
+    assert table["condition"].tolist() == ["clean"] * 4 + ["mouth hidden"] * 4
+    assert table["face"].tolist() == [7, 8, 9, 12] * 2
+    assert table["right"].tolist() == [1, 1, 1, 0, 1, 0, 1, 0]
+    np.testing.assert_allclose(table["probability"][:4], [0.9, 0.8, 0.7, 0.4])
 
 
 @pytest.mark.parametrize("folds", [0, 4])

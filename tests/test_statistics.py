@@ -179,6 +179,23 @@ def test_mcnemar_is_the_binomial_test_of_the_discordant_pairs(only_a, only_b):
     assert statistics.mcnemar_exact(correct_a, correct_b) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (5, 0), (7, 3), (4, 4), (60, 20)])
+def test_the_test_by_person_is_mcnemars_where_each_person_has_one_image(only_a, only_b):
+    correct_a = np.array([True] * (9 + only_a) + [False] * (only_b + 2))
+    correct_b = np.array([True] * 9 + [False] * only_a + [True] * only_b + [False] * 2)
+    expected = statistics.mcnemar_exact(correct_a, correct_b)
+    people = np.arange(len(correct_a))
+    assert statistics.sign_flip_exact(correct_a, correct_b, people) == pytest.approx(expected)
+
+
+def test_the_test_by_person_flips_people_as_a_whole():
+    # Differences of the three people: +2, +3, -1. Of the eight sign patterns 4 reach |sum| >= 4: +++ ++- and mirrored.
+    people = np.repeat(["a", "b", "c"], 3)
+    correct_a = np.array([1, 1, 0, 1, 1, 1, 0, 0, 0], dtype=bool)
+    correct_b = np.array([0, 0, 0, 0, 0, 0, 1, 0, 0], dtype=bool)
+    assert statistics.sign_flip_exact(correct_a, correct_b, people) == pytest.approx(4 / 8)
+
+
 def test_holm_of_a_hand_computed_case():
     # Sorted 0.01, 0.02, 0.03, 0.9 times 4, 3, 2, 1 is 0.04, 0.06, 0.06, 0.9.
     np.testing.assert_allclose(statistics.holm([0.03, 0.01, 0.9, 0.02]), [0.06, 0.04, 0.9, 0.06])

@@ -15,7 +15,7 @@ import yaml
 from mmfer.training import SHARED_CODE
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "report"]
+OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "study"]
 OF_A_SYSTEM = ["train", "evaluate", "robustness"]
 OF_MODELS = ["evaluate", "robustness"]  # a change of a system's own module reaches them as a change of its models
 NO_EFFECT = {"mmfer/errors.py", "mmfer/tracking.py", "mmfer/resources.py", "mmfer/__init__.py"}  # on any output
@@ -58,7 +58,7 @@ def _shared_by_systems() -> tuple[set[str], set[str]]:
     return shared, files - shared
 
 
-@pytest.mark.parametrize("stage", [*OF_A_DATASET, *OF_A_SYSTEM])
+@pytest.mark.parametrize("stage", [*OF_A_DATASET, *OF_A_SYSTEM, "report"])
 def test_deps_name_the_modules_that_the_stage_imports(stage):
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
     listed = {dep for dep in definition.get("do", definition)["deps"] if "${" not in dep}
@@ -98,6 +98,7 @@ def project(tmp_path_factory):
 EVERYTHING = {
     *(f"{stage}@synthetic" for stage in OF_A_DATASET),
     *(f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")),
+    "report",
 }
 
 
@@ -127,7 +128,7 @@ def test_second_repro_runs_nothing(project):
     assert _repro(project) == set()
 
 
-REPORT = {"report@synthetic"}
+REPORT = {"study@synthetic", "report"}
 ROBUSTNESS = {"robustness@synthetic-ours", "robustness@synthetic-svm"}
 AFTER_TRAIN = REPORT | {f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")}
 AFTER_EXTRACT = AFTER_TRAIN | {"perturb@synthetic"}
