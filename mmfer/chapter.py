@@ -4,6 +4,7 @@ Figures 5 and 6 (ROC curves, confusion matrices) are written by each evaluation 
 stay under data/, which git ignores. The paper's figures stand in tables of their own, under their own protocol.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,8 @@ def _ablations(study: Study) -> str:
     rows = []
     for name in study.kin():
         whole = study.details[name]["whole"]
-        row = [name, study.differences(name), f"{study.details[name]['cost']['parameters']:,}"]
+        changed = ", ".join(f"{key}: {json.dumps(value)}" for key, value in study.changed(name).items())
+        row = [name, changed.replace('"', "") or "–", f"{study.details[name]['cost']['parameters']:,}"]
         row += [_per_cent(whole["plain"]["accuracy"]), _per_cent(whole["averaged"]["accuracy"]), _seeds(whole)]
         row += [f"{tests['p'][name]:.2g}" if name in tests.index else "–"]
         rows.append(row)

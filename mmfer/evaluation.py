@@ -159,7 +159,12 @@ def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
     metrics = (
         head
         | measure(probabilities, index, classes, params)
-        | {"trained": facts["result"], "trained_params": facts["params"], "cost": facts["cost"]}
+        | {
+            "trained": facts["result"],
+            "trained_params": facts["params"],
+            "train": facts["train"],
+            "cost": facts["cost"],
+        }
     )
     chosen = probabilities[0].argmax(axis=2)
     runs = pd.DataFrame({"accuracy": (chosen == labels).mean(axis=1)})

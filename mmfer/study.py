@@ -70,12 +70,15 @@ class Study:
         """How often one training of a network has seen the training copies: epochs, as the paper counts them."""
         return self.samples(name) / self.copies
 
-    def differences(self, name: str) -> str:
-        """What sets a system apart from the reference, as params.yaml has it."""
-        mine, base = self.block(name), self.block(self.reference)
-        changed = [key for key in mine | base if mine.get(key) != base.get(key)]
-        shown = (f"{key}: {json.dumps(mine.get(key)).replace(chr(34), '')}" for key in changed)
-        return ", ".join(shown) or "–"
+    def settings(self, name: str) -> dict[str, Any]:
+        """All that defines a system and its training, as params.yaml has it."""
+        train = self.details[name].get("train", {})
+        return self.block(name) | {f"train.{key}": value for key, value in train.items() if key != "seeds"}
+
+    def changed(self, name: str) -> dict[str, Any]:
+        """Those settings of a system that are not the reference's; None where the system has no such setting."""
+        mine, base = self.settings(name), self.settings(self.reference)
+        return {key: mine.get(key) for key in base | mine if mine.get(key) != base.get(key)}
 
 
 def read_study(raw: FaceSet, features: FaceSet, metrics: Path, params: ReportParams) -> Study:

@@ -57,11 +57,8 @@ def _better(study: Study) -> Verdict:
 def _modalities(study: Study) -> Verdict:
     """Three modalities against systems that are the reference but for their branches."""
     base = study.block(study.reference)
-    used = {
-        name: study.block(name)["branches"]
-        for name in study.kin()
-        if study.block(name) == base | {"branches": study.block(name)["branches"]}
-    }
+    alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches"}]
+    used = {name: study.block(name)["branches"] for name in alike}
     fewer = [name for name, branches in used.items() if len(branches) < 3]
     run = {frozenset(branches) for branches in used.values()}
     sets = [pick for size in (1, 2) for pick in combinations(base["branches"], size)]

@@ -1,13 +1,12 @@
-"""The report: its tables against hand-made figures, its page as HTML."""
+"""The page of a data set: its tables against hand-made figures."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mmfer.chapter import corruption_errors, figure_7_faces
 from mmfer.faceset import FaceSet
-from mmfer.page import table, write_page
 from mmfer.paper import CLAIMS
-from mmfer.report import corruption_errors, figure_7_faces
 
 
 def test_the_papers_means_are_those_of_its_classes():
@@ -15,20 +14,6 @@ def test_the_papers_means_are_those_of_its_classes():
         for column in claims.values():
             classes = [v for name, v in column.items() if name not in ("overall", "mean of classes")]
             assert np.mean(classes) == pytest.approx(column["mean of classes"], abs=0.011)
-
-
-def test_a_table_aligns_figures_to_the_right():
-    assert table(["a", "b"], [["x", "1"]]).splitlines() == ["| a | b |", "| --- | ---: |", "| x | 1 |"]
-
-
-def test_a_page_opens_without_a_network_and_says_the_same_in_both_forms(tmp_path):
-    html = write_page(tmp_path, "report", "A title", ["## Part", table(["a", "b"], [["x", "1.5"]]), "![p](p.png)"])
-    text = html.read_text()
-    assert "<title>A title</title>" in text
-    assert "<td>x</td>" in text
-    assert '<td style="text-align:right">1.5</td>' in text
-    assert "http" not in text
-    assert (tmp_path / "report.md").read_text().startswith("# A title\n\n## Part\n")
 
 
 def test_corruption_errors_are_means_over_severities():
