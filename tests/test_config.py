@@ -19,7 +19,7 @@ from mmfer.config import (
     read_params,
 )
 from mmfer.errors import MmferError
-from mmfer.systems import system_params
+from mmfer.systems import system_params, systems
 from mmfer.systems.ours import OursParams
 
 
@@ -99,6 +99,27 @@ def test_the_papers_setting_is_the_defaults():
         assert (dataset.augment.copies, dataset.evaluate.runs) == (30, 10)
     _, ours = system_params("ours", params.systems["ours"])
     assert ours == OursParams()
+
+
+@pytest.mark.parametrize("name", ["comparison", "settings"])
+def test_the_parameters_of_the_comparison_state_every_value(name):
+    path = Path(f"docs/params.{name}.yaml")
+    params = read_params(path)
+    stated = keys(yaml.safe_load(path.read_text()))
+    assert keys(params.model_dump()) == stated
+    for system in params.systems:
+        _, checked = system_params(system, params.systems[system])
+        assert set(type(checked).model_fields) == set(params.system(system)) - {"kind"}
+
+
+def test_the_comparison_has_every_system_and_ablation():
+    params = read_params("docs/params.comparison.yaml")
+    assert set(systems()) - {"compact"} == {block["kind"] for block in params.systems.values()}
+    assert set(params.systems) >= {name for name in OFFERED if name.startswith("ours_")}
+    widths = ("channels", "image_hidden", "landmarks_hidden", "hog_hidden")
+    base = params.systems["ours"]
+    for name in (name for name in OFFERED if name.startswith("ours_")):
+        assert params.systems[name] == OFFERED[name] | {key: base[key] for key in widths}
 
 
 def test_a_value_left_out_of_params_yaml_is_seen_by_that_comparison(content):
