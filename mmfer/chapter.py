@@ -163,7 +163,7 @@ def _overall_table(study: Study) -> str:
         ]
         rows.append(
             [
-                study.label(name) + (" *" if study.block(name)["kind"] in RECONSTRUCTED else ""),
+                study.label(name) + ("\N{NO-BREAK SPACE}*" if study.block(name)["kind"] in RECONSTRUCTED else ""),
                 *(_per_cent(whole["plain"]["accuracy"]), _per_cent(accuracy)),
                 *(f"{_per_cent(low)} to {_per_cent(high)}", _per_cent(whole["averaged"]["macro"]), _seeds(whole)),
                 *partial,

@@ -51,12 +51,14 @@ def _overview(found: list[dict[str, Any]]) -> str:
 
 
 def _verdicts(found: list[dict[str, Any]]) -> str:
-    rows = [
-        [verdict["claim"], study["dataset"], f"**{verdict['verdict']}**", verdict["reason"]]
+    """Claim by claim, in the order of the studies' own tables, whose last claims are the same for all data."""
+    placed = [
+        (place - len(study["verdicts"]), study["dataset"], verdict)
         for study in found
-        for verdict in study["verdicts"]
+        for place, verdict in enumerate(study["verdicts"])
     ]
-    rows.sort(key=lambda row: row[0])
+    placed.sort(key=lambda row: row[0])
+    rows = [[v["claim"], dataset, f"**{v['verdict']}**", v["reason"]] for _, dataset, v in placed]
     return "## Verdicts\n\n" + table(["the paper claims", "study", "verdict", "because"], rows, text_columns=4)
 
 

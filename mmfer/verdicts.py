@@ -157,6 +157,6 @@ def of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = 
     own = f"{reference} takes {latency[reference]:.1f} ms a face on one core"
     faster = [f"{name} ({value:.1f})" for name, value in others.items() if value <= latency[reference]]
     if faster:
-        return Verdict(claim, "not reproduced", f"{own}; no more take {', '.join(faster)}")
+        return Verdict(claim, "not reproduced", f"{own}; as fast or faster: {', '.join(faster)}")
     reason = "; ".join([f"{own}, the others from {np.min(list(others.values())):.1f}", *doubt(absent, ())])
     return Verdict(claim, "not decidable" if absent else "reproduced", reason)
