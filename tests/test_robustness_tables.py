@@ -1,12 +1,12 @@
-"""The page of a data set: its tables against hand-made figures."""
+"""The tables of perturbed faces against hand-made figures; and the means of the paper's tables."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from mmfer.chapter import corruption_errors, figure_7_faces
 from mmfer.faceset import FaceSet
 from mmfer.paper import CLAIMS
+from mmfer.robustness_tables import corruption_errors, figure_7_faces
 
 
 def test_the_papers_means_are_those_of_its_classes():
