@@ -55,9 +55,9 @@ def _better(study: Study) -> Verdict:
 
 
 def _modalities(study: Study) -> Verdict:
-    """Three modalities against systems that are the reference but for their branches."""
+    """Three modalities against systems that are the reference but for their branches (and which of them are withheld)."""
     base = study.block(study.reference)
-    alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches"}]
+    alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches", "withhold"}]
     used = {name: study.block(name)["branches"] for name in alike}
     fewer = [name for name, branches in used.items() if len(branches) < 3]
     run = {frozenset(branches) for branches in used.values()}
