@@ -55,7 +55,7 @@ def _better(study: Study) -> Verdict:
 
 
 def _modalities(study: Study) -> Verdict:
-    """Three modalities against systems that are the reference but for their branches, and which of them it withholds."""
+    """Three modalities against systems that are the reference but for their branches and `withhold`."""
     base = study.block(study.reference)
     alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches", "withhold"}]
     used = {name: study.block(name)["branches"] for name in alike}
