@@ -288,18 +288,13 @@ def _runs(study: Study) -> str:
 
 
 def _curves(study: Study) -> str:
-    """Figures 5 and 6 of the reference; those of the others as links."""
-    folder = f"../../{study.dataset}"
-    links = [
-        f"{name} ([ROC]({folder}/{name}/roc.png), [confusion]({folder}/{name}/confusion.png))"
-        for name in study.details
-        if name != study.reference
-    ]
+    """Figures 5 and 6 of the reference; where those of the others are."""
+    folder = f"../../{study.dataset}/{study.reference}"
     return "\n\n".join(
         [
             "## ROC curves and confusion matrices (figures 5 and 6; whole test set, runs averaged)",
-            f"![Figure 5: ROC curves of {study.reference}]({folder}/{study.reference}/roc.png)",
-            f"![Figure 6: confusion matrix of {study.reference}]({folder}/{study.reference}/confusion.png)",
-            f"The others: {', '.join(links)}." if links else "",
+            f"![Figure 5: ROC curves of {study.reference}]({folder}/roc.png)",
+            f"![Figure 6: confusion matrix of {study.reference}]({folder}/confusion.png)",
+            f"Those of the other systems: roc.png and confusion.png in metrics/{study.dataset}/<system>.",
         ]
     )
