@@ -20,6 +20,7 @@ from mmfer.robustness_tables import draw_figure_7, figure_7_faces, robustness_ta
 from mmfer.study import Study, read_study
 from mmfer.verdicts import verdicts
 
+SIDES = ("reference", "system")
 READING = (
     "One run: each face as it is, predicted once. Runs averaged: the mean of several predictions of one network, the "
     "first of them plain, the others of slightly moved faces. Intervals: bootstrap over people where they are known, "
@@ -210,15 +211,8 @@ def _ablations(study: Study) -> str:
         row += [_per_cent(whole["plain"]["accuracy"]), _per_cent(whole["averaged"]["accuracy"]), _seeds(whole)]
         row += [f"{tests['p'][name]:.2g}" if name in tests.index else "–"]
         rows.append(row)
-    head = [
-        "system",
-        f"what differs from {study.reference}",
-        "parameters",
-        "one run",
-        "runs averaged",
-        "over seeds",
-        "p",
-    ]
+    head = ["system", f"what differs from {study.reference}", "parameters", "one run", "runs averaged"]
+    head += ["over seeds", "p"]
     sentences = "\n".join(
         f"- {comparison.sentence(row, study.reference)}"
         for _, row in tests.reset_index().iterrows()
@@ -226,7 +220,7 @@ def _ablations(study: Study) -> str:
     )
     note = "Accuracy in %, whole test set. p: paired test against the reference, Holm-corrected over this table."
     none = f"No difference to {study.reference} is shown for any of them."
-    return f"## Ablations\n\n{note}\n\n{table([*head, 'p'], rows, text_columns=2)}\n\n{sentences or none}"
+    return f"## Ablations\n\n{note}\n\n{table(head, rows, text_columns=2)}\n\n{sentences or none}"
 
 
 def _paired(study: Study) -> str:
@@ -234,14 +228,14 @@ def _paired(study: Study) -> str:
     if tests.empty:
         return ""
     rows = [
-        [row["system"], str(row["reference_only"]), str(row["system_only"]), f"{row['p']:.2g}"]
+        [row["system"], comparison.sentence(row, study.reference), *(str(row[f"{side}_only"]) for side in SIDES)]
+        + [f"{row['p']:.2g}"]
         for _, row in tests.iterrows()
     ]
-    head = ["system", f"only {study.reference} right", "only this one right", "p"]
-    sentences = "\n".join(f"- {comparison.sentence(row, study.reference)}" for _, row in tests.iterrows())
+    head = ["system", "what the test shows", f"only {study.reference} right", "only this one right", "p"]
     kind = "McNemar's exact test" if study.people is None else "McNemar's exact test, all images of a person together,"
     note = f"{kind} of {study.reference} against each system, whole test set, runs averaged; Holm over all rows."
-    return f"## Paired tests\n\n{note}\n\n{table(head, rows)}\n\n{sentences}"
+    return f"## Paired tests\n\n{note}\n\n{table(head, rows, text_columns=2)}"
 
 
 def _cost(study: Study) -> str:

@@ -102,4 +102,7 @@ def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(
     assert "| binary |" in robustness
     assert "| image |" not in robustness
     assert "| image | branches: [image] |" in text
+    ablations = text.split("## Ablations")[1].split("## Paired")[0]
+    cells = {line.count("|") for line in ablations.splitlines() if line.startswith("|")}
+    assert len(cells) == 1  # rows as long as the head
     assert "all images of a person together" in text
