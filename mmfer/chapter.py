@@ -20,7 +20,6 @@ from mmfer.robustness_tables import draw_figure_7, figure_7_faces, robustness_ta
 from mmfer.study import Study, read_study
 from mmfer.verdicts import verdicts
 
-SIDES = ("reference", "system")
 READING = (
     "One run: each face as it is, predicted once. Runs averaged: the mean of several predictions of one network, the "
     "first of them plain, the others of slightly moved faces. Intervals: bootstrap over people where they are known, "
@@ -227,11 +226,10 @@ def _paired(study: Study) -> str:
     tests = comparison.paired_tests(study.right, study.reference, study.people_of(study.tested))
     if tests.empty:
         return ""
-    rows = [
-        [row["system"], comparison.sentence(row, study.reference), *(str(row[f"{side}_only"]) for side in SIDES)]
-        + [f"{row['p']:.2g}"]
-        for _, row in tests.iterrows()
-    ]
+    rows = []
+    for _, row in tests.iterrows():
+        counts = str(row["reference_only"]), str(row["system_only"])
+        rows.append([row["system"], comparison.sentence(row, study.reference), *counts, f"{row['p']:.2g}"])
     head = ["system", "what the test shows", f"only {study.reference} right", "only this one right", "p"]
     kind = "McNemar's exact test" if study.people is None else "McNemar's exact test, all images of a person together,"
     note = f"{kind} of {study.reference} against each system, whole test set, runs averaged; Holm over all rows."

@@ -230,7 +230,9 @@ def _hash(facts: dict[str, Any], read: str, rows: Rows) -> str:
 
 def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
     """Copy a model's folder; where its model.json differs from the present facts (in train.seeds), these stand."""
-    shutil.copytree(trained, folder)
+    folder.mkdir()
+    for file in trained.iterdir():  # one by one: copytree gathers its errors in a list that no line can tell
+        shutil.copy(file, folder)
     former = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     write_json(folder / "model.json", former | facts)
 
