@@ -128,7 +128,7 @@ def stage_run(
     labels = {"dataset": dataset, "system": system, "stage": stage, "params_hash": _digest(_canonical(params)), **tags}
     labels = {key: str(value) for key, value in labels.items() if value is not None}
     labels |= connection.attempt(lambda: _provenance(stage, dataset, system)) or {}
-    name = " ".join(part for part in (stage, dataset, system) if part)
+    name = " ".join(part for part in (system, dataset, stage) if part)  # narrow columns cut the end
     with _running(connection, name, labels) as run:
         values = [(_key(key), _text(value)) for key, value in _flat(plain, ".").items()]
         connection.attempt(lambda: connection.log_batch(run.run_id, params=values))
@@ -154,7 +154,8 @@ def ablation(system: str, systems: dict[str, dict[str, Any]]) -> str:
 
     Keys that just the other block has are `default`.
     """
-    own, other = (_flat(systems.get(name, systems[system]), ".") for name in (system, _kind(system, systems[system])))
+    block = systems[system]
+    own, other = _flat(block, "."), _flat(systems.get(_kind(system, block), block), ".")
     keys = [key for key in {**other, **own} if key != "kind" and own.get(key) != other.get(key)]
     return "; ".join(f"{key}={_plain(own.get(key, 'default'))}" for key in keys) or "none"
 

@@ -44,7 +44,7 @@ def _figures(metrics: dict[str, Any], short: dict[str, Any], models: list[dict[s
     """What MLflow gets of one system: the same names for all. `models` are their model.json."""
     counted = {"parameters": math.nan, "flops": math.nan} | short["cost"]  # nan: not counted, of an estimator
     training = {key: sum(model["result"][key] for model in models) for key in ("minutes", "samples_seen")}
-    whole = metrics["whole"]["averaged"] | short["whole"]
+    whole = short["whole"] | {key: metrics["whole"]["averaged"][key] for key in ("macro_auc", "ece", "per_class")}
     kept = {f"test_{name}": short[name] for name in ("kept", "kept_unique")}
     return {"test": whole, **kept, "cost": counted | training | {"models": len(models)}}
 
