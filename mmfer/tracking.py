@@ -5,7 +5,7 @@ first failure (server down, database locked, disk full, bad URI) is told in one 
 call does nothing.
 
 Without MLFLOW_TRACKING_URI, runs go to mlflow.db in the repository root and artifacts to mlartifacts/ beside it.
-All runs share one experiment, so that one table compares them.
+All runs share one experiment, so that one table compares them; docs/mlflow.md tells how.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 
-from mmfer.config import Block
+from mmfer.config import Block, Params
 
 EXPERIMENT = "mmfer"
 SEND_SECONDS = 1.0  # metrics are kept this long and sent together: a call costs 6 ms with SQLite, 100 with a far server
@@ -37,13 +37,15 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+INHERITED = ("dataset", "system", "stage", "kind", "ablation", "seed")  # tags that a child run has of its parent
 Result = TypeVar("Result")
 
 
 class Run:
     """One MLflow run. `run_id` is None where tracking failed before the run was created."""
 
-    def __init__(self, connection: "_Connection", run_id: str | None, tags: dict[str, str]) -> None:
+    def __init__(self, connection: "_Connection", name: str, run_id: str | None, tags: dict[str, str]) -> None:
+        self.name = name
         self.run_id = run_id
         self._connection = connection
         self._tags = tags
@@ -72,11 +74,37 @@ class Run:
 
     @contextmanager
     def child(self, name: str, **tags: object) -> Iterator["Run"]:
-        """Open a run nested in this one; it carries this run's dataset, system and stage, and `tags`."""
-        inherited = {key: self._tags[key] for key in ("dataset", "system", "stage") if key in self._tags}
+        """Open a run nested in this one, its name after this one's; it has the INHERITED tags of this run, and `tags`.
+
+        A `stage` of its own keeps it out of the table of the stage's runs.
+        """
+        inherited = {key: self._tags[key] for key in INHERITED if key in self._tags}
         own = {key: str(value) for key, value in tags.items()}
-        with _running(self._connection, name, {**inherited, "mlflow.parentRunId": str(self.run_id), **own}) as run:
+        labels = {**inherited, "mlflow.parentRunId": str(self.run_id), **own}
+        with _running(self._connection, f"{self.name} {name}", labels) as run:
             yield run
+
+    @contextmanager
+    def models(self) -> Iterator[Callable[[dict[str, Any], int], None]]:
+        """A log_metrics for trainings one after another: fold1-seed0/loss is the loss of a child with fold and seed.
+
+        What names no model is this run's own.
+        """
+        run = self
+        with ExitStack() as child:
+
+            def log(metrics: dict[str, Any], step: int) -> None:
+                nonlocal run
+                model, _, _ = next(iter(metrics)).partition("/")
+                found = re.fullmatch(r"(?:fold(?P<fold>\d+)-)?seed(?P<seed>\d+)", model)
+                if found and run.name != f"{self.name} {model}":
+                    child.close()
+                    tags = {key: value for key, value in found.groupdict().items() if value is not None}
+                    run = child.enter_context(self.child(model, stage="train model", **tags))
+                prefix = f"{model}/" if found else ""
+                run.log_metrics({key.removeprefix(prefix): value for key, value in metrics.items()}, step)
+
+            yield log
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -100,11 +128,36 @@ def stage_run(
     labels = {"dataset": dataset, "system": system, "stage": stage, "params_hash": _digest(_canonical(params)), **tags}
     labels = {key: str(value) for key, value in labels.items() if value is not None}
     labels |= connection.attempt(lambda: _provenance(stage, dataset, system)) or {}
-    name = " ".join(part for part in (stage, dataset, system) if part)
+    name = " ".join(part for part in (system, dataset, stage) if part)  # narrow columns cut the end
     with _running(connection, name, labels) as run:
         values = [(_key(key), _text(value)) for key, value in _flat(plain, ".").items()]
         connection.attempt(lambda: connection.log_batch(run.run_id, params=values))
         yield run
+
+
+def system_run(
+    stage: str, everything: Params, dataset: str, system: str, **blocks: Block
+) -> AbstractContextManager[Run]:
+    """Track a stage that works on one system: a `stage_run` that tells systems apart, the same way in every stage.
+
+    Its tags are also kind, ablation (see `ablation`) and seed: of train.seeds the first, whose models are evaluated.
+    Its parameters are the system's block, how it is trained, and `blocks`.
+    """
+    block = everything.systems[system]
+    train = everything.train(dataset, system).model_dump()
+    tags = {"kind": _kind(system, block), "ablation": ablation(system, everything.systems), "seed": train["seeds"][0]}
+    return stage_run(stage, dataset, {"system": block, "train": train, **blocks}, system, **tags)
+
+
+def ablation(system: str, systems: dict[str, dict[str, Any]]) -> str:
+    """What sets a system apart from that named as its kind: "branches=image,hog; train.loss=binary", or "none".
+
+    Keys that just the other block has are `default`.
+    """
+    block = systems[system]
+    own, other = _flat(block, "."), _flat(systems.get(_kind(system, block), block), ".")
+    keys = [key for key in {**other, **own} if key != "kind" and own.get(key) != other.get(key)]
+    return "; ".join(f"{key}={_plain(own.get(key, 'default'))}" for key in keys) or "none"
 
 
 def inputs_hash(stage: str, dataset: str | None, system: str | None, folder: Path = Path()) -> str | None:
@@ -208,7 +261,7 @@ class _Connection:
 @contextmanager
 def _running(connection: _Connection, name: str, tags: dict[str, str]) -> Iterator[Run]:
     """Create a run, and end it as FINISHED, FAILED or KILLED, as the block ends."""
-    run = Run(connection, connection.attempt(lambda: connection.create_run(name, tags)), tags)
+    run = Run(connection, name, connection.attempt(lambda: connection.create_run(name, tags)), tags)
     status = "KILLED"
     try:
         yield run
@@ -219,6 +272,10 @@ def _running(connection: _Connection, name: str, tags: dict[str, str]) -> Iterat
     finally:
         run._send()
         connection.attempt(lambda: connection.client.set_terminated(run.run_id, status))
+
+
+def _kind(system: str, block: dict[str, Any]) -> str:
+    return block.get("kind", system)
 
 
 def _provenance(stage: str, dataset: str | None, system: str | None) -> dict[str, str]:
@@ -278,3 +335,7 @@ def _key(name: str) -> str:
 def _text(value: object) -> str:
     """A parameter as params.yaml would show it; MLflow itself cuts it to what it stores."""
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _plain(value: object) -> str:
+    return ",".join(map(_text, value)) if isinstance(value, list) else _text(value)

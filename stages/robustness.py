@@ -17,12 +17,14 @@ def robustness(
     system: Annotated[str, typer.Argument(help="A system that params.yaml names.")],
 ) -> None:
     """Predict the perturbed test faces of DATASET with SYSTEM; measure by condition and class."""
-    read_params().dataset(dataset)
+    everything = read_params()
+    everything.dataset(dataset)
+    everything.system(system)
     from mmfer import files, tracking
     from mmfer import robustness as study
 
     metrics = Path("metrics", dataset, system)
-    with tracking.stage_run("robustness", dataset, {}, system=system) as run:
+    with tracking.system_run("robustness", everything, dataset, system) as run:
         probabilities, faces = study.predict_perturbed(Path("data", dataset), system)
         table = study.by_condition(probabilities, faces.index, faces.classes)
         short = study.headline(table)

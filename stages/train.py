@@ -1,5 +1,6 @@
 """Stage train: data/<dataset>/augmented and features -> data/<dataset>/models/<system> (one folder a fold and seed)."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,10 @@ def train(
     from mmfer import figures, files, tracking, training
 
     metrics = Path("metrics", dataset, system)
-    with tracking.stage_run("train", dataset, {"train": params.model_dump(), "system": block}, system=system) as run:
-        summary, curves = training.train_all(Path("data", dataset), (system, block), params, run.log_metrics)
-        run.log_metrics(summary)
+    with tracking.system_run("train", everything, dataset, system) as run:
+        with run.models() as log:
+            summary, curves = training.train_all(Path("data", dataset), (system, block), params, log)
+        run.log_metrics({"cost": {"parameters": math.nan} | summary})  # nan: not counted, of an estimator
         del summary["reused"]  # tells of this execution; without it the file is the same where all were
         files.write_csv(metrics / "curves.csv", curves)
         if len(curves):

@@ -10,12 +10,19 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from mlflow import MlflowClient
 
 from mmfer import tracking
 from mmfer.config import AugmentParams, CkplusSource
-from mmfer.tracking import inputs_hash, stage_run
+from mmfer.faceset import new_faceset, open_faceset, write_array
+from mmfer.tracking import ablation, inputs_hash, stage_run
+from stages.evaluate import evaluate
+from stages.robustness import robustness
+from stages.train import train
+from tests.tiny import write_tiny
 
 DVC_YAML = """
 stages:
@@ -113,7 +120,7 @@ def test_a_stage_is_one_finished_run_with_its_tags(client):
     with stage_run("train", "fer2013", {"epochs": 3}, "ours", fold=2):
         pass
     (run,) = runs_of(client).values()
-    assert (run.info.run_name, run.info.status) == ("train fer2013 ours", "FINISHED")
+    assert (run.info.run_name, run.info.status) == ("ours fer2013 train", "FINISHED")
     expected = {"stage": "train", "dataset": "fer2013", "system": "ours", "fold": "2"}
     assert expected.items() <= run.data.tags.items()
     # printf '{"epochs": 3}' | sha256sum
@@ -137,7 +144,7 @@ def test_params_are_logged_flat_and_long_values_are_cut(client):
     }
     with stage_run("clean", "ckplus", params):
         pass
-    logged = runs_of(client)["clean ckplus"].data.params
+    logged = runs_of(client)["ckplus clean"].data.params
     expected = {"source.kind": "ckplus", "source.path": "null", "source.folds": "10", "augment.copies": "2"}
     assert expected.items() <= logged.items()
     assert {"augment.deep.on": "true", "seeds": "[0, 1]", "long": "x" * 6000}.items() <= logged.items()
@@ -146,7 +153,7 @@ def test_params_are_logged_flat_and_long_values_are_cut(client):
 def test_more_params_and_metrics_than_one_request_holds_are_all_logged(client):
     with stage_run("train", "one", {f"p{i}": i for i in range(230)}) as run:
         run.log_metrics({f"m{i}": i for i in range(2300)})
-    data = runs_of(client)["train one"].data
+    data = runs_of(client)["one train"].data
     assert (len(data.params), len(data.metrics)) == (230, 2300)
 
 
@@ -160,7 +167,7 @@ def test_params_hash_ignores_the_order_of_keys_and_sees_every_value(client):
     }.items():
         with stage_run("s", name, params):
             pass
-    found = {name[-1]: run.data.tags["params_hash"] for name, run in runs_of(client).items()}
+    found = {name[0]: run.data.tags["params_hash"] for name, run in runs_of(client).items()}
     assert found["a"] == found["b"] != found["c"]
     assert found["d"] == found["e"] != found["a"]
 
@@ -170,7 +177,7 @@ def test_metrics_keep_their_steps_and_nested_names(client):
         for epoch in (1, 2, 3):
             run.log_metrics({"train": {"loss": 1 / epoch}, "val/accuracy": np.float32(epoch / 4)}, step=epoch)
         run.log_metrics({"best": np.int64(3)})
-    run_id = runs_of(client)["train one"].info.run_id
+    run_id = runs_of(client)["one train"].info.run_id
     history = client.get_metric_history(run_id, "train/loss")
     assert sorted((point.step, point.value) for point in history) == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert [point.step for point in client.get_metric_history(run_id, "best")] == [0]
@@ -181,13 +188,13 @@ def test_what_is_no_number_is_not_a_metric(client):
     with stage_run("clean", "one", {}) as run:
         run.log_metrics({"a": None, "b": True, "c": "0.5", "d": [1, 2], "e": {"f": None}, "g": 1})
         run.log_metrics({})
-    assert runs_of(client)["clean one"].data.metrics == {"g": 1.0}
+    assert runs_of(client)["one clean"].data.metrics == {"g": 1.0}
 
 
 def test_names_that_mlflow_refuses_are_changed_not_lost(client):
     with stage_run("robustness", "one", {"a(b)": 1}) as run:
         run.log_metrics({"noise (10%)": 0.5})
-    data = runs_of(client)["robustness one"].data
+    data = runs_of(client)["one robustness"].data
     assert (data.metrics, data.params) == ({"noise _10__": 0.5}, {"a_b_": "1"})
 
 
@@ -207,13 +214,49 @@ def test_children_point_to_their_parent(client):
             with run.child(f"run {i}", run=i) as child:
                 child.log_metrics({"test/accuracy": i / 10})
     runs = runs_of(client)
-    parent = runs.pop("evaluate one ours")
-    assert sorted(runs) == ["run 0", "run 1", "run 2"]
-    tags = runs["run 2"].data.tags
+    parent = runs.pop("ours one evaluate")
+    assert sorted(runs) == [f"ours one evaluate run {i}" for i in range(3)]
+    tags = runs["ours one evaluate run 2"].data.tags
     assert tags["mlflow.parentRunId"] == parent.info.run_id
     assert {"run": "2", "dataset": "one", "system": "ours", "stage": "evaluate"}.items() <= tags.items()
-    assert runs["run 2"].data.metrics == {"test/accuracy": 0.2}
+    assert runs["ours one evaluate run 2"].data.metrics == {"test/accuracy": 0.2}
     assert {each.info.status for each in runs.values()} == {"FINISHED"}
+
+
+def test_each_of_several_models_has_a_child_with_its_fold_and_seed(client):
+    with stage_run("train", "one", {}, "ours", seed=0) as run, run.models() as log:
+        for name in ("fold0-seed0", "fold0-seed1"):
+            for epoch in (1, 2):
+                log({f"{name}/epoch": epoch, f"{name}/train/loss": 1 / epoch}, epoch)
+    runs = runs_of(client)
+    assert runs.pop("ours one train").data.metrics == {}
+    assert sorted(runs) == ["ours one train fold0-seed0", "ours one train fold0-seed1"]
+    second = runs["ours one train fold0-seed1"]
+    assert {"stage": "train model", "system": "ours", "fold": "0", "seed": "1"}.items() <= second.data.tags.items()
+    assert second.data.metrics == {"epoch": 2, "train/loss": 0.5}
+    history = client.get_metric_history(second.info.run_id, "train/loss")
+    assert sorted((point.step, point.value) for point in history) == [(1, 1.0), (2, 0.5)]
+
+
+def test_a_single_model_has_no_child(client):
+    with stage_run("train", "one", {}, "ours", seed=0) as run, run.models() as log:
+        log({"epoch": 1, "train/loss": 0.5}, 1)
+    assert {name: each.data.metrics for name, each in runs_of(client).items()} == {
+        "ours one train": {"epoch": 1, "train/loss": 0.5}
+    }
+
+
+def test_the_model_that_fails_is_marked_and_those_before_it_are_not(client):
+    def stage():
+        with stage_run("train", "one", {}) as run, run.models() as log:
+            log({"seed0/loss": 1.0}, 1)
+            log({"seed1/loss": 1.0}, 1)
+            raise ValueError("diverged")
+
+    with pytest.raises(ValueError, match="diverged"):
+        stage()
+    statuses = {name: each.info.status for name, each in runs_of(client).items()}
+    assert statuses == {"one train": "FAILED", "one train seed0": "FINISHED", "one train seed1": "FAILED"}
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
@@ -226,8 +269,9 @@ def test_a_failing_stage_marks_its_runs_and_raises_the_same_error(client, error,
     with pytest.raises(type(error)) as caught:
         stage()
     assert caught.value is error
-    assert {name: each.info.status for name, each in runs_of(client).items()} == {"train one": status, "run 0": status}
-    assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
+    statuses = {name: each.info.status for name, each in runs_of(client).items()}
+    assert statuses == {"one train": status, "one train run 0": status}
+    assert runs_of(client)["one train"].data.metrics == {"loss": 1.0}
 
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "log_artifact", "set_terminated", "create_experiment"])
@@ -288,7 +332,7 @@ def test_metrics_of_slow_epochs_are_seen_before_the_run_ends(client, batches, mo
     monkeypatch.setattr(tracking, "SEND_SECONDS", 0)
     with stage_run("train", "one", {}) as run:
         run.log_metrics({"loss": 1}, step=1)
-        assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
+        assert runs_of(client)["one train"].data.metrics == {"loss": 1.0}
         run.log_metrics({"loss": 2}, step=2)
     assert batches == [0, 1, 1]
 
@@ -301,7 +345,7 @@ def test_nothing_is_called_after_a_failure_in_the_middle(client, monkeypatch, ca
             patch.setattr(MlflowClient, "log_batch", lambda *_, **__: 1 / 0)
             run.log_metrics({"loss": 2}, step=2)
         run.log_metrics({"loss": 3}, step=3)
-    logged = runs_of(client)["train one"]
+    logged = runs_of(client)["one train"]
     assert (logged.data.metrics, logged.info.status) == ({"loss": 1.0}, "RUNNING")
     assert capfd.readouterr().err.count("\n") == 1
 
@@ -343,7 +387,7 @@ def test_a_database_that_is_locked_for_a_moment_loses_nothing(client, monkeypatc
         run.log_metrics({"loss": 1})
         release.join()
     other.close()
-    assert runs_of(client)["train one"].data.metrics == {"loss": 1.0}
+    assert runs_of(client)["one train"].data.metrics == {"loss": 1.0}
 
 
 def test_the_tracking_uri_of_the_environment_is_respected(client, empty_database, tmp_path, monkeypatch):
@@ -351,7 +395,7 @@ def test_the_tracking_uri_of_the_environment_is_respected(client, empty_database
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
     with stage_run("train", "one", {}):
         pass
-    assert list(runs_of(MlflowClient(f"sqlite:///{tmp_path}/other.db"))) == ["train one"]
+    assert list(runs_of(MlflowClient(f"sqlite:///{tmp_path}/other.db"))) == ["one train"]
     assert client.get_experiment_by_name("mmfer") is None
 
 
@@ -362,7 +406,7 @@ def test_an_experiment_in_a_temporary_copy_is_tracked_in_the_repository(client, 
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with stage_run("train", "one", {}):
         pass
-    assert list(runs_of(client)) == ["train one"]
+    assert list(runs_of(client)) == ["one train"]
     assert not list(copy.iterdir())
 
 
@@ -373,7 +417,7 @@ def test_an_experiment_that_another_stage_has_just_made_is_used(client, monkeypa
     monkeypatch.setattr(tracking._Connection, "_find_experiment", lambda self: next(answers, find(self)))
     with stage_run("train", "one", {}):
         pass
-    assert set(runs_of(client)) == {"clean one", "train one"}
+    assert set(runs_of(client)) == {"one clean", "one train"}
 
 
 def test_the_git_commit_is_that_of_the_current_folder(client):
@@ -383,7 +427,7 @@ def test_the_git_commit_is_that_of_the_current_folder(client):
     head = subprocess.run([*git, "log", "--format=%H"], check=True, capture_output=True, text=True).stdout.strip()
     with stage_run("train", "one", {}):
         pass
-    assert runs_of(client)["train one"].data.tags["mlflow.source.git.commit"] == head
+    assert runs_of(client)["one train"].data.tags["mlflow.source.git.commit"] == head
 
 
 def test_inputs_hash_covers_the_recorded_outputs_that_the_stage_reads(tmp_path):
@@ -424,7 +468,115 @@ def test_the_inputs_are_tagged(client, tmp_path):
     (tmp_path / "dvc.lock").write_text(DVC_LOCK)
     with stage_run("train", "one", {}, "ours"):
         pass
-    assert runs_of(client)["train one ours"].data.tags["dvc_inputs"] == inputs_hash("train", "one", "ours", tmp_path)
+    assert runs_of(client)["ours one train"].data.tags["dvc_inputs"] == inputs_hash("train", "one", "ours", tmp_path)
+
+
+OURS = {"kind": "ours", "branches": ["image", "hog"], "dropout": 0.2}
+SYSTEMS = {
+    "ours": OURS,
+    "image": OURS | {"branches": ["image"]},
+    "both": OURS | {"branches": ["hog", "image"], "dropout": None},
+    "eq10": OURS | {"train": {"loss": "binary", "seeds": [3]}},
+    "short": {"kind": "ours", "branches": ["image", "hog"]},
+    "vgg19": {"kind": "vgg", "depth": 19},
+    "svm": {"components": 8},
+}
+ABLATIONS = {
+    "ours": "none",
+    "image": "branches=image",
+    "both": "branches=hog,image; dropout=null",
+    "eq10": "train.loss=binary; train.seeds=3",
+    "short": "dropout=default",
+    "vgg19": "none",
+    "svm": "none",
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_ablation_is_what_differs_from_the_system_named_as_the_kind(system):
+    assert ablation(system, SYSTEMS) == ABLATIONS[system]
+
+
+SMALL = {"kind": "ours", "landmarks_hidden": [16], "image_hidden": [16], "hog_hidden": [16]}
+COMPARED = {  # the third is the reference of the first, and never runs
+    "ours_landmarks": SMALL | {"branches": ["landmarks"]},
+    "svm": {"kind": "svm", "components": 8},
+    "ours": SMALL | {"branches": ["landmarks", "hog"]},
+}
+NETWORK, ESTIMATOR, _ = COMPARED
+
+
+@pytest.fixture(scope="module")
+def compared(empty_database, tmp_path_factory):
+    """Runs by name of a network and an estimator that went through all their stages, with two seeds."""
+    folder = tmp_path_factory.mktemp("compared")
+    shutil.copy(empty_database, folder / "mlflow.db")
+    params = yaml.safe_load(Path("params.yaml").read_text()) | {"systems": COMPARED}
+    block = params["datasets"].pop("synthetic")
+    block["train"] |= {"epochs": 2, "samples_per_epoch": 32, "batch_size": 16, "seeds": [3, 4], "device": "cpu"}
+    block["evaluate"] |= {"runs": 2, "bootstrap": 100}
+    params["datasets"]["tiny"] = block
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    data = write_tiny(folder / "data" / "tiny")
+    faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
+    index = pd.concat([values.index.assign(condition=name, found=True) for name in ("clean", "mouth hidden")])
+    with new_faceset(data / "perturbed", "tiny", values.classes, index, {}) as target:
+        for name, array in {"images": faces.images, "landmarks": values.landmarks, "hog": values.hog}.items():
+            write_array(target, name, np.concatenate([array, array]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT"):
+            patch.delenv(name, raising=False)
+        for system in (NETWORK, ESTIMATOR):
+            for stage in (train, evaluate, robustness):
+                stage("tiny", system)
+    return runs_of(MlflowClient(f"sqlite:///{folder}/mlflow.db"))
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "robustness"])
+def test_every_system_has_the_same_tags_and_metrics(compared, stage):
+    network, estimator = (compared[f"{system} tiny {stage}"].data for system in (NETWORK, ESTIMATOR))
+    assert network.tags.keys() == estimator.tags.keys()
+    assert network.metrics.keys() == estimator.metrics.keys()
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate", "robustness"])
+def test_the_tags_tell_the_systems_apart(compared, stage):
+    network, estimator = (compared[f"{system} tiny {stage}"].data.tags for system in (NETWORK, ESTIMATOR))
+    common = {"dataset": "tiny", "stage": stage, "seed": "3"}
+    ours = {"system": NETWORK, "kind": "ours", "ablation": "branches=landmarks"}
+    assert (common | ours).items() <= network.items()
+    assert (common | {"system": ESTIMATOR, "kind": "svm", "ablation": "none"}).items() <= estimator.items()
+    assert network["params_hash"] != estimator["params_hash"]
+
+
+@pytest.mark.parametrize("system", [NETWORK, ESTIMATOR])
+def test_an_evaluation_has_the_figures_by_which_systems_are_compared(compared, system):
+    metrics = compared[f"{system} tiny evaluate"].data.metrics
+    figures = {"accuracy", "accuracy_low", "accuracy_high", "macro", "one_run", "coverage"}
+    sets = {f"{name}/{figure}" for name in ("test", "test_kept", "test_kept_unique") for figure in figures}
+    cost = {f"cost/{name}" for name in ("parameters", "flops", "latency_ms", "minutes", "samples_seen", "models")}
+    assert sets | cost <= metrics.keys()
+    assert metrics["cost/samples_seen"] == compared[f"{system} tiny train"].data.metrics["cost/samples_seen"]
+
+
+def test_what_is_not_counted_of_an_estimator_is_not_zero(compared):
+    network, estimator = (compared[f"{system} tiny evaluate"].data.metrics for system in (NETWORK, ESTIMATOR))
+    assert network["cost/parameters"] > 0
+    assert np.isnan(estimator["cost/parameters"])
+
+
+def test_seeds_can_be_compared(compared):
+    rows = [run.data for run in compared.values() if run.data.tags["stage"] == "evaluate seed"]
+    seeds = sorted((row.tags["system"], row.tags["seed"]) for row in rows)
+    assert seeds == [(NETWORK, "3"), (NETWORK, "4"), (ESTIMATOR, "3")]
+    first = compared[f"{NETWORK} tiny evaluate seed 3"].data.metrics
+    whole = compared[f"{NETWORK} tiny evaluate"].data.metrics
+    assert first["test/one_run"] == pytest.approx(whole["test/one_run"], abs=1e-4)
+    assert first["test_kept/one_run"] == pytest.approx(whole["test_kept/one_run"], abs=1e-4)
+    curve = compared[f"{NETWORK} tiny train seed4"].data
+    assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy"} <= curve.metrics.keys()
+    assert curve.tags["seed"] == "4"
 
 
 def test_importing_the_module_does_not_import_mlflow():
@@ -435,4 +587,4 @@ def test_importing_the_module_does_not_import_mlflow():
 def test_a_tracked_stage_prints_nothing_even_as_it_makes_the_database(first_stage):
     folder, printed = first_stage
     assert printed == ""
-    assert set(runs_of(MlflowClient(f"sqlite:///{folder}/mlflow.db"))) == {"train one", "run 0"}
+    assert set(runs_of(MlflowClient(f"sqlite:///{folder}/mlflow.db"))) == {"one train", "one train run 0"}
