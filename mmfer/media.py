@@ -15,15 +15,36 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from mmfer.errors import MmferError
 
 MAX_PIXELS = 80_000_000  # of a photo; refused before it is decoded
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")  # not EPS: Pillow runs a program for it
-PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".mpo"}
+READERS = (  # not EPS: Pillow runs a program for it
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    TiffImagePlugin.TiffImageFile,
+    BmpImagePlugin.BmpImageFile,
+    GifImagePlugin.GifImageFile,
+    PpmImagePlugin.PpmImageFile,
+)
+FORMATS = tuple(reader.format for reader in READERS)
+PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 STDIN = "-"
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at its first use; its messages would stand between ours
 
 
 @dataclass(frozen=True)
@@ -175,6 +196,5 @@ def _read_video(source: str | int, every: int) -> Iterator[Picture | Fault]:
 
 
 def _open_video(source: str | int) -> cv2.VideoCapture:
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # its messages would stand between ours
-    cv2.setLogLevel(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2.VideoCapture(source)
