@@ -26,10 +26,10 @@ def draw_faces(pixels: np.ndarray, faces: list[Face]) -> np.ndarray:
 
 def _draw_face(drawn: np.ndarray, face: Face) -> None:
     x0, y0, x1, y1 = (round(edge) for edge in face.box)
-    thick = max(1, (x1 - x0) // 100)
+    thick = max(2, (x1 - x0) // 100)
     cv2.rectangle(drawn, (x0, y0), (x1, y1), LINE, thick, cv2.LINE_AA)
     for x, y in face.landmarks:
-        cv2.circle(drawn, (round(x), round(y)), thick, LINE, -1, cv2.LINE_AA)
+        cv2.circle(drawn, (round(x), round(y)), thick - 1, LINE, -1, cv2.LINE_AA)
     row = max(12, (x1 - x0) // (2 * len(face.probabilities)))  # the bars take half of the box's height
     width = 9 * row
     # Beside the face where there is room, else over it.
