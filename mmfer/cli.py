@@ -1,5 +1,6 @@
 """The command `mmfer`: what one does with a trained network. Training is the pipeline's: `dvc repro`."""
 
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -42,7 +43,7 @@ def predict(
         Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces.")] = 2,
-    every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, every so manieth frame.")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, one frame in so many.")] = 1,
 ) -> None:
     """Find the faces in PATHS and tell what they express."""
     forms = [form for form, wanted in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if wanted]
@@ -107,4 +108,6 @@ def drawer(folder: Path | None, every: int) -> "AbstractContextManager[Drawer | 
 
 def main() -> None:
     """Entry point of the console script."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `mmfer predict folder | head` ends without a word
     run_app(app)

@@ -6,6 +6,7 @@ are known by their content, not their names; of an animation the first picture c
 
 import glob
 import io
+import logging
 import os
 import sys
 import warnings
@@ -44,6 +45,7 @@ FORMATS = tuple(reader.format for reader in READERS)
 PHOTOS = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm"}
 VIDEOS = {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
 STDIN = "-"
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a photo stands in its Fault
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at its first use; its messages would stand between ours
 
 

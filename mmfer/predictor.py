@@ -19,7 +19,7 @@ from mmfer.augment import invert, plain_looks, warp_faces
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.detection import Detection, cut_face, detect
 from mmfer.errors import MmferError
-from mmfer.faces import find_faces, transforms_of
+from mmfer.faces import find_faces, load_predictor, transforms_of
 from mmfer.features import hog, move_landmarks
 
 WEIGHTS = Path(__file__).parent / "weights" / "compact"
@@ -93,6 +93,7 @@ class Predictor:
         How faces are found is told in mmfer.detection. MmferError where a path is not a photo.
         """
         greys = [grey_photo(image) for image in images]
+        load_predictor()  # before the threads, each of which would load it
         with ThreadPoolExecutor(self.workers) as pool:  # dlib releases the GIL
             found = list(pool.map(detect, greys))
         crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from mmfer.cli import app
-from mmfer.drawing import Smoother, draw_faces, overlap
+from mmfer.drawing import Smoother, draw_faces, overlap, place_panel
 from mmfer.predictor import Face, Predictor
 from tests.test_media import write_video
 
@@ -166,6 +166,15 @@ def test_faces_at_any_border_can_be_drawn(left):
     drawn = draw_faces(picture, [face(0.5, left=left)])
     assert (drawn != picture).any()
     assert (picture == 128).all()
+
+
+def test_panels_stay_in_the_picture_and_avoid_each_other():
+    left, right = (10, 20, 110, 120), (170, 20, 290, 120)
+    first = place_panel(left, (50, 60), (200, 300), [left, right])
+    assert first == (114, 20, 164, 80)  # at its right there is room
+    second = place_panel(right, (50, 60), (200, 300), [left, right, first])
+    assert second == (170, 124, 220, 184)  # right is the picture's edge, left the first panel
+    assert place_panel((0, 0, 40, 40), (50, 60), (40, 40), []) == (0, 0, 50, 60)
 
 
 def test_labels_of_a_video_are_smoothed_for_each_face():
