@@ -4,7 +4,6 @@ Preparation (mmfer.inputs), network and softmax are traced together, so that nob
 `python -m mmfer.export MODEL_FOLDER FILE.onnx`
 """
 
-import copy
 import json
 import logging
 import warnings
@@ -37,8 +36,8 @@ class Whole(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = copy.deepcopy(network).eval()
-        for module in self.network.modules():
+        self.network = network
+        for module in network.modules():
             if isinstance(module, Fusion):
                 # It acts in training alone; its len(vector) would fix the number of faces in the graph.
                 module.gate = lambda _, vector: vector
@@ -60,7 +59,7 @@ def export_onnx(folder: Path, target: Path) -> None:
     if not isinstance(model.machine, nn.Module):
         kind = type(model.machine).__name__.lower()
         raise MmferError(f"{folder}: {kind} is a scikit-learn estimator, not a network; use the folder as it is")
-    program = _trace(model)
+    program = _trace(load_model(folder))  # one of its own, for tracing alters it
     with new_file(target) as temporary:
         program.save(temporary)
         difference = _difference(model, temporary)

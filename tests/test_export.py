@@ -22,7 +22,7 @@ pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 
 MADE_BY = {"stage": "extract", "params": ExtractParams().model_dump(), "from": {"stage": "augment", "from": {}}}
-TINY = {"kind": "compact", "channels": [4, 8], "blocks": 1, "landmarks_hidden": [8], "hog_hidden": [8]}
+TINY = {"kind": "compact", "channels": [4, 8], "blocks": 1, "squeeze": 2, "landmarks_hidden": [8], "hog_hidden": [8]}
 SMALL = {  # where the defaults are large
     "ours": {"channels": [4, 8], "image_hidden": [8], "landmarks_hidden": [8], "hog_hidden": [8]},
     "compact": TINY,
