@@ -16,7 +16,7 @@ from mmfer.errors import MmferError
 
 FACTS = "mmfer.facts.1"  # metadata key of the facts; another number where other facts would be expected
 OUTPUT = "probabilities"
-BATCH = 64  # faces predicted at once: more gain nothing, and onnxruntime keeps the memory
+BATCH = 64  # faces predicted at once; onnxruntime keeps the memory of the largest batch
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
 
