@@ -72,7 +72,7 @@ class Predictor:
         """Open the weights of the package, a model folder, or an .onnx file; `workers` threads look for faces."""
         path = WEIGHTS if path is None else Path(path)
         if path.suffix == ".onnx":
-            from mmfer.export import load_onnx
+            from mmfer.onnx_model import load_onnx
 
             return cls(load_onnx(path), workers)
         try:

@@ -170,7 +170,7 @@ def test_what_is_no_face_image_is_refused(predictor):
 def test_onnx_weights_come_from_export(predictor, monkeypatch, tmp_path):
     opened = []
     fake = SimpleNamespace(load_onnx=lambda path: opened.append(path) or predictor.model)
-    monkeypatch.setitem(sys.modules, "mmfer.export", fake)
+    monkeypatch.setitem(sys.modules, "mmfer.onnx_model", fake)
     assert Predictor.load(tmp_path / "net.onnx").classes == predictor.classes
     assert opened == [tmp_path / "net.onnx"]
 
