@@ -4,8 +4,11 @@ dlib's detector does not fire on 48 px images, so each is enlarged and given a b
 plain frame, and its landmarks are the predictor's on the whole image: the documented fall-back, counted by `kept`.
 """
 
+import functools
 import importlib.util
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -20,6 +23,7 @@ from mmfer.faceset import FaceSet, count_splits, new_faceset, open_faceset, writ
 CHUNK = 256
 RIGHT_EYE, LEFT_EYE, NOSE_BASE = slice(36, 42), slice(42, 48), 33  # iBUG 300-W, 0-based; the subject's right is at left
 NOSE_DROP = 0.73  # height of eyes over nose base, in eye distances: mean of the frontal faces of FER2013
+_idle_detectors: list[object] = []
 
 
 def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -> FaceSet:
@@ -70,8 +74,9 @@ def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[n
         return _find_chunk(images[start : start + CHUNK], predictor, params)
 
     with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
+        silent = True if len(starts) == 1 else None  # None: where no terminal is attached
         done = list(
-            tqdm(pool.map(work, starts), total=len(starts), desc="faces", unit="chunk", leave=False, disable=None)
+            tqdm(pool.map(work, starts), total=len(starts), desc="faces", unit="chunk", leave=False, disable=silent)
         )
     scores, landmarks = zip(*done, strict=True)
     return np.concatenate(scores), np.concatenate(landmarks)
@@ -80,33 +85,52 @@ def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[n
 def _find_chunk(images: np.ndarray, predictor: object, params: CleanParams) -> tuple[np.ndarray, np.ndarray]:
     import dlib
 
-    detector = dlib.get_frontal_face_detector()  # one per call: it is not safe to share between threads
     side, border = params.detect_px, params.border_px
     factor = side / FACE_PX
     frame = dlib.rectangle(border, border, border + side - 1, border + side - 1)
     scores = np.full(len(images), np.nan, np.float32)
     landmarks = np.empty((len(images), 68, 2), np.float32)
-    for row, image in enumerate(images):
-        large = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
-        large = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_CONSTANT)
-        boxes, found, _ = detector.run(large, 0, params.threshold)
-        if found:
-            scores[row] = max(found)
-        box = boxes[int(np.argmax(found))] if found else frame
-        landmarks[row] = [(point.x, point.y) for point in predictor(large, box).parts()]
+    with face_detector() as detector:
+        for row, image in enumerate(images):
+            large = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+            large = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_CONSTANT)
+            boxes, found, _ = detector.run(large, 0, params.threshold)
+            if found:
+                scores[row] = max(found)
+            box = boxes[int(np.argmax(found))] if found else frame
+            landmarks[row] = [(point.x, point.y) for point in predictor(large, box).parts()]
     # Pixel centres: x of the enlarged image is factor * (x + 0.5) - 0.5 + border.
     return scores, (landmarks - border + 0.5) / factor - 0.5
 
 
-def load_predictor() -> object:
-    """dlib's 68-point predictor from the package face_recognition_models; MmferError if it is absent or damaged."""
+@contextmanager
+def face_detector() -> Iterator[object]:
+    """Lend dlib's frontal face detector: it is slow to make, and not safe to share between threads at one time."""
     import dlib
 
+    try:
+        detector = _idle_detectors.pop()
+    except IndexError:
+        detector = dlib.get_frontal_face_detector()
+    yield detector
+    _idle_detectors.append(detector)
+
+
+def load_predictor() -> object:
+    """dlib's 68-point predictor from the package face_recognition_models; MmferError if it is absent or damaged."""
     # Importing the package fails for want of pkg_resources; only its file is needed.
     package = importlib.util.find_spec("face_recognition_models")
     if package is None:
         raise MmferError("the 68-point model is missing: run `pip install face_recognition_models`")
-    path = Path(package.submodule_search_locations[0], "models", "shape_predictor_68_face_landmarks.dat")
+    return _read_predictor(
+        Path(package.submodule_search_locations[0], "models", "shape_predictor_68_face_landmarks.dat")
+    )
+
+
+@functools.cache
+def _read_predictor(path: Path) -> object:
+    import dlib
+
     try:
         return dlib.shape_predictor(str(path))
     except RuntimeError as error:

@@ -1,0 +1,42 @@
+"""Faces of FER2013 given as photos: enlarged four times, nothing said of where the face is; prints JSON.
+
+`python benchmarks/photos.py fer2013.zip [images]`. They are drawn from the tenth of Training that validates, which no
+shipped network was trained on; the test images are left alone.
+"""
+
+import json
+import sys
+
+import cv2
+import numpy as np
+
+from mmfer.config import Fer2013Source
+from mmfer.datasets.fer2013 import read_fer2013
+from mmfer.predictor import Predictor
+
+
+def main() -> None:
+    """Predict a sample as faces and as photos."""
+    index, images, classes = read_fer2013(Fer2013Source(path=sys.argv[1]), 1)
+    rows = np.flatnonzero((index["split"] == "val").to_numpy() & (index["usage"] == "Training").to_numpy())
+    count = min(int(sys.argv[2]) if len(sys.argv) > 2 else 600, len(rows))
+    rows = np.sort(np.random.default_rng(1).choice(rows, count, replace=False))
+    faces, labels = images[rows], index["label"].to_numpy()[rows]
+    predictor = Predictor.load()
+    photos = [cv2.resize(face, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC) for face in faces]
+    found = predictor.predict(photos)
+    best = [max(some, key=lambda face: face.score, default=None) for some in found]
+    right = [face is not None and face.expression == classes[label] for face, label in zip(best, labels, strict=True)]
+    result = {
+        "images": count,
+        "found": float(np.mean([face is not None for face in best])),
+        "found_strictly": float(np.mean([face is not None and face.score >= 0 for face in best])),
+        "more_than_one": float(np.mean([len(some) > 1 for some in found])),
+        "accuracy_misses_are_errors": float(np.mean(right)),
+        "accuracy_given_as_faces": float((predictor.predict_faces(faces).argmax(axis=1) == labels).mean()),
+    }
+    print(json.dumps({key: round(value, 4) for key, value in result.items()}))
+
+
+if __name__ == "__main__":
+    main()

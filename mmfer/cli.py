@@ -1,0 +1,113 @@
+"""The command `mmfer`: what one does with a trained network. Training is the pipeline's: `dvc repro`."""
+
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mmfer.errors import run_app
+
+if TYPE_CHECKING:
+    from mmfer.drawing import Drawer
+    from mmfer.media import Fault, Picture
+    from mmfer.output import Writer
+    from mmfer.predictor import Face, Predictor
+
+BATCH = 8  # photos held at once
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def mmfer() -> None:
+    """Facial expression recognition from the grey face, 68 landmarks and a histogram of oriented gradients."""
+
+
+@app.command(epilog="Exit code: 0 all was read, 1 something could not be read (named on stderr), 2 nothing, or misuse.")
+def predict(
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Photos, videos, folders, patterns; - is a photo on standard input.")
+    ] = None,
+    camera: Annotated[int | None, typer.Option(min=0, help="Number of a camera; Ctrl-C ends it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list of all pictures.")] = False,
+    as_jsonl: Annotated[bool, typer.Option("--jsonl", help="A line of JSON for each picture, as it comes.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="A row for each face; one without a box where none is.")
+    ] = False,
+    draw: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for annotated copies.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces.")] = 2,
+    every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, one frame in so many.")] = 1,
+) -> None:
+    """Find the faces in PATHS and tell what they express."""
+    forms = [form for form, wanted in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if wanted]
+    if len(forms) > 1:
+        raise typer.BadParameter("--json, --jsonl and --csv exclude each other; choose one")
+    if not paths and camera is None:
+        raise typer.BadParameter("name a photo, folder or video, - for standard input, or a camera with --camera 0")
+    from mmfer.media import read_media
+    from mmfer.output import writer
+    from mmfer.predictor import Predictor
+
+    predictor = Predictor.load(weights, workers)
+    with writer(forms[0] if forms else "table", predictor.classes) as out, drawer(draw, every) as copies:
+        found = results(read_media(paths or [], camera, every), predictor, BATCH if camera is None else 1)
+        try:
+            raise typer.Exit(show(found, out, copies))
+        except KeyboardInterrupt:
+            if camera is None:
+                raise  # the way to end a camera is no error
+
+
+def results(
+    items: Iterable["Picture | Fault"], predictor: "Predictor", batch: int
+) -> Iterator[tuple["Picture | Fault", list["Face"]]]:
+    """Each item with its faces, in order; `batch` pictures go through the network together."""
+    from mmfer.media import Picture
+
+    items = iter(items)
+    while held := list(islice(items, batch)):
+        found = iter(predictor.predict([item.pixels for item in held if isinstance(item, Picture)]))
+        yield from ((item, next(found) if isinstance(item, Picture) else []) for item in held)
+
+
+def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Writer", copies: "Drawer | None") -> int:
+    """Print and draw all results; the exit code."""
+    from tqdm import tqdm
+
+    from mmfer.media import Fault
+
+    read = faults = 0
+    # Results on a terminal are progress enough.
+    for item, faces in tqdm(found, unit="picture", leave=False, disable=True if sys.stdout.isatty() else None):
+        out.add(item, faces)
+        if isinstance(item, Fault):
+            faults += 1
+            typer.echo(f"error: {item.message}", err=True)
+            continue
+        read += 1
+        if copies:
+            copies.add(item, faces)
+    return (1 if read else 2) if faults else 0
+
+
+def drawer(folder: Path | None, every: int) -> "AbstractContextManager[Drawer | None]":
+    """What writes annotated copies into a folder; nothing where there is none."""
+    if folder is None:
+        return nullcontext()
+    from mmfer.drawing import Drawer
+
+    return Drawer(folder, every)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `mmfer predict folder | head` ends without a word
+    run_app(app)

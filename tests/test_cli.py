@@ -1,0 +1,215 @@
+"""The command `mmfer`: what it prints, draws, refuses and returns; how little it imports."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from mmfer.cli import app
+from mmfer.drawing import Smoother, draw_faces, overlap, place_panel
+from mmfer.predictor import Face, Predictor
+from tests.test_media import write_video
+
+CLASSES = ["happy", "sad"]
+
+
+class FakePredictor:
+    """One face in the middle of each picture that is not dark; the lighter, the happier."""
+
+    classes = CLASSES
+
+    def predict(self, pictures):
+        return [[face(p.mean() / 255, p.shape)] if p.mean() > 20 else [] for p in pictures]
+
+
+def face(happy, shape=(80, 120), left=40.0):
+    named = dict(zip(CLASSES, (float(happy), 1 - float(happy)), strict=True))
+    points = [(left + 10.0, shape[0] / 2)] * 68
+    box = (left, 20.0, left + 40, 60.0)
+    return Face(box, 0.5, points, max(named, key=named.get), named, np.zeros((48, 48), np.uint8))
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs `mmfer predict` over the fake."""
+    monkeypatch.setattr(Predictor, "load", lambda path=None, workers=2: FakePredictor())
+    return lambda *args, **kw: CliRunner().invoke(app, ["predict", *map(str, args)], **kw)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A light photo, a dark one, an empty file."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, level in (("light", 204), ("dark", 0)):
+        Image.fromarray(np.full((80, 120, 3), level, np.uint8)).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes(b"")
+    return folder
+
+
+def test_table_has_bars_and_says_where_no_face_is(run, photos):
+    result = run(photos / "light.png", photos / "dark.png")
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"{photos}/light.png, 120 x 80: 1 face"
+    assert lines[1] == "  1  happy  at 40,20, 40 x 40, score 0.50"
+    assert lines[2].split()[:2] == ["happy", "80.0%"]
+    assert [len(line.split()[-1]) for line in lines[2:4]] == [19, 5]  # 24 characters are 100 %
+    assert lines[4] == f"{photos}/dark.png, 120 x 80: no face found"
+    assert result.exit_code == 0
+
+
+def test_a_fault_is_told_and_the_rest_is_done(run, photos):
+    result = run(photos, "--jsonl")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["source"].rsplit("/", 1)[-1] for row in rows] == ["broken.png", "dark.png", "light.png"]
+    assert rows[0]["error"].endswith("broken.png: empty; copy or download it again")
+    assert [len(row["faces"]) for row in rows[1:]] == [0, 1]
+    assert result.stderr == f"error: {photos}/broken.png: empty; copy or download it again\n"
+    assert result.exit_code == 1
+
+
+def test_exit_code_is_2_where_nothing_could_be_read(run, photos):
+    result = run(photos / "broken.png", photos / "missing.png")
+    assert result.exit_code == 2
+    assert result.stderr.count("error: ") == 2
+
+
+def test_json_is_one_list(run, photos):
+    rows = json.loads(run(photos / "light.png", photos / "dark.png", "--json").stdout)
+    assert rows[0]["faces"][0]["probabilities"] == {"happy": 0.8, "sad": 0.2}
+    assert (rows[0]["width"], rows[0]["height"], rows[1]["faces"]) == (120, 80, [])
+
+
+def test_csv_has_a_row_for_each_face_and_for_each_photo_without(run, photos):
+    rows = list(csv.DictReader(io.StringIO(run(photos, "--csv").stdout)))
+    assert [row["expression"] for row in rows] == ["", "happy"]
+    assert (float(rows[1]["x0"]), float(rows[1]["happy"]), rows[1]["frame"]) == (40, 0.8, "")
+
+
+def test_standard_input_is_read(run, photos):
+    result = run("-", "--json", input=(photos / "light.png").read_bytes())
+    assert json.loads(result.stdout)[0]["faces"][0]["expression"] == "happy"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name a photo, folder or video"),
+        (["x.png", "--json", "--csv"], "exclude each other"),
+        (["x.png", "--weights", "nowhere"], "does not exist"),
+        (["x.png", "--every", "0"], "greater than or equal to 1"),
+    ],
+)
+def test_misuse_is_refused(run, arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_annotated_copies_leave_the_originals_and_do_not_collide(run, photos):
+    (photos / "more").mkdir()
+    Image.open(photos / "light.png").save(photos / "more" / "light.png")
+    before = (photos / "light.png").read_bytes()
+    run(photos / "light.png", photos / "more" / "light.png", "--draw", photos)
+    assert (photos / "light.png").read_bytes() == before
+    for name in ("light.faces.jpg", "light-2.faces.jpg"):
+        drawn = np.asarray(Image.open(photos / name)).astype(int)
+        assert drawn.shape == (80, 120, 3)
+        assert np.ptp(drawn[20, 45:75], axis=-1).min() > 15  # the upper edge of the box is green
+
+
+def test_a_video_becomes_an_annotated_video(run, tmp_path):
+    write_video(tmp_path / "v.mp4", [np.full((80, 120, 3), 200, np.uint8)] * 10, rate=10.0)
+    result = run(tmp_path / "v.mp4", "--every", 2, "--jsonl", "--draw", tmp_path / "out")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(row["frame"], row["seconds"]) for row in rows] == [(0, 0), (2, 0.2), (4, 0.4), (6, 0.6), (8, 0.8)]
+    video = cv2.VideoCapture(str(tmp_path / "out" / "v.faces.mp4"))
+    assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (5, 5)
+
+
+def test_ctrl_c_is_the_way_to_end_a_camera(run, monkeypatch):
+    class Camera:
+        left = 3
+        get, release = (lambda self, key: 0.0), (lambda self: None)
+
+        def grab(self):
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return True
+
+        def retrieve(self):
+            return True, np.full((80, 120, 3), 200, np.uint8)
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera())
+    result = run("--camera", 0, "--jsonl")
+    assert [json.loads(line)["frame"] for line in result.stdout.splitlines()] == [0, 1, 2]
+    assert result.exit_code == 0
+
+
+def test_no_camera_is_one_line(run):
+    result = run("--camera", 97)
+    assert result.stderr == "error: camera 97: no frame can be read; connect it, or name another with --camera\n"
+    assert result.exit_code == 2
+
+
+@pytest.mark.parametrize("left", [-30.0, 5.0, 100.0])
+def test_faces_at_any_border_can_be_drawn(left):
+    picture = np.full((80, 120, 3), 128, np.uint8)
+    drawn = draw_faces(picture, [face(0.5, left=left)])
+    assert (drawn != picture).any()
+    assert (picture == 128).all()
+
+
+def test_panels_stay_in_the_picture_and_avoid_each_other():
+    left, right = (10, 20, 110, 120), (170, 20, 290, 120)
+    first = place_panel(left, (50, 60), (200, 300), [left, right])
+    assert first == (114, 20, 164, 80)  # at its right there is room
+    second = place_panel(right, (50, 60), (200, 300), [left, right, first])
+    assert second == (170, 124, 220, 184)  # right is the picture's edge, left the first panel
+    assert place_panel((0, 0, 40, 40), (50, 60), (40, 40), []) == (0, 0, 50, 60)
+
+
+def test_labels_of_a_video_are_smoothed_for_each_face():
+    smoother = Smoother()
+    smoother.smooth([face(1.0), face(0.0, left=90.0)])
+    mixed = smoother.smooth([face(0.0), face(0.0, left=90.0), face(0.0, left=300.0)])
+    assert [one.probabilities["happy"] for one in mixed] == pytest.approx([0.8, 0.0, 0.0])
+    assert [one.expression for one in mixed] == ["happy", "sad", "sad"]
+
+
+def test_overlap_is_intersection_over_union():
+    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+    assert overlap((0, 0, 2, 2), (5, 5, 6, 6)) == 0
+
+
+def imported(statement):
+    code = f"import sys; {statement}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_help_imports_nothing_heavy():
+    assert not imported("import mmfer.cli") & {"numpy", "cv2", "torch", "pandas", "dlib", "pydantic"}
+
+
+def test_photos_can_be_read_and_prepared_without_torch():
+    assert "torch" not in imported("import mmfer.predictor, mmfer.media, mmfer.drawing, mmfer.output")
+
+
+def test_the_command_answers_on_a_real_photo(rendered, tmp_path):
+    canvas = np.full((480, 640), 150, np.uint8)
+    canvas[100:340, 200:440] = cv2.resize(rendered[0][5], (240, 240), interpolation=cv2.INTER_CUBIC)
+    Image.fromarray(canvas).save(tmp_path / "p.jpg")
+    command = [sys.executable, "-c", "from mmfer.cli import main; main()", "predict", "p.jpg", "missing.jpg", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    photo, fault = json.loads(done.stdout)
+    assert len(photo["faces"]) == 1
+    assert fault == {"source": "missing.jpg", "error": "missing.jpg: no such file; correct the path"}
+    assert (done.returncode, done.stderr) == (1, "error: missing.jpg: no such file; correct the path\n")
