@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BATCH = 8  # photos held at once
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+export = typer.Typer(add_completion=False, no_args_is_help=True, help="Write a trained network for use elsewhere.")
+app.add_typer(export, name="export")
 
 
 @app.callback()
@@ -63,6 +65,30 @@ def predict(
         except KeyboardInterrupt:
             if camera is None:
                 raise  # the way to end a camera is no error
+
+
+@app.command()
+def doctor() -> None:
+    """Check what mmfer needs: packages, model files, device, MLflow, DVC; a line each; exit code 1 if one fails."""
+    from mmfer.doctor import lines
+
+    well = True
+    for line, good in lines():
+        typer.echo(line)
+        well = well and good
+    raise typer.Exit(0 if well else 1)
+
+
+@export.command()
+def onnx(
+    model: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder of a trained network.")],
+    target: Annotated[Path, typer.Argument(dir_okay=False, help="The ONNX file to write.")],
+) -> None:
+    """Write the network in MODEL to TARGET, an ONNX file, and check it against torch."""
+    from mmfer.export import TOLERANCE, export_onnx
+
+    export_onnx(model, target)
+    typer.echo(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
 
 
 def results(

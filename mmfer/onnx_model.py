@@ -49,7 +49,7 @@ def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
     import onnxruntime
 
     if not path.is_file():
-        raise MmferError(f"{path}: not there; write it with `python -m mmfer.export MODEL_FOLDER {path}`")
+        raise MmferError(f"{path}: not there; write it with `mmfer export onnx MODEL_FOLDER {path}`")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
     options.log_severity_level = 3  # errors; its warnings are about its own optimisations

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from mmfer import export
 from mmfer.cli import app
 from mmfer.drawing import Smoother, draw_faces, overlap, place_panel
 from mmfer.predictor import Face, Predictor
@@ -213,3 +214,10 @@ def test_the_command_answers_on_a_real_photo(rendered, tmp_path):
     assert len(photo["faces"]) == 1
     assert fault == {"source": "missing.jpg", "error": "missing.jpg: no such file; correct the path"}
     assert (done.returncode, done.stderr) == (1, "error: missing.jpg: no such file; correct the path\n")
+
+
+def test_export_writes_where_it_is_told_and_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(export, "export_onnx", lambda model, target: target.write_bytes(bytes(2**20)))
+    done = CliRunner().invoke(app, ["export", "onnx", str(tmp_path), str(tmp_path / "net.onnx")])
+    assert done.exit_code == 0
+    assert done.output == f"{tmp_path / 'net.onnx'}: 1.0 MiB, within 0.0001 of torch\n"

@@ -13,6 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from mmfer import doctor, faces, tracking
+from mmfer.cli import app
 from mmfer.doctor import Finding, examine
 from mmfer.errors import MmferError
 
@@ -190,7 +191,7 @@ def test_a_full_disk_fails(monkeypatch):
 @pytest.mark.parametrize(("mark", "code"), [("ok", 0), ("-", 0), ("FAIL", 1)])
 def test_the_exit_code_tells_whether_anything_failed(monkeypatch, mark, code):
     monkeypatch.setattr(doctor, "checks", lambda: {"this": lambda: Finding(mark, "found"), "disk": doctor.disk})
-    done = CliRunner().invoke(doctor.app)
+    done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == code
     assert done.stdout.splitlines()[0] == f"{mark:<5}this{' ' * 20}found"
 
