@@ -17,6 +17,8 @@ from mmfer.config import ReportParams, pick
 from mmfer.faceset import FaceSet
 from mmfer.paper import SYSTEMS
 
+HOW = {"seeds", "device", "precision"}  # say how often and on what it is trained, not what is trained
+
 
 @dataclass(frozen=True)
 class Study:
@@ -73,7 +75,7 @@ class Study:
     def settings(self, name: str) -> dict[str, Any]:
         """All that defines a system and its training, as params.yaml has it."""
         train = self.details[name].get("train", {})
-        return self.block(name) | {f"train.{key}": value for key, value in train.items() if key != "seeds"}
+        return self.block(name) | {f"train.{key}": value for key, value in train.items() if key not in HOW}
 
     def changed(self, name: str) -> dict[str, Any]:
         """Those settings of a system that are not the reference's; None where the system has no such setting."""
