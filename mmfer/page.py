@@ -16,6 +16,10 @@ th, td { padding: .3rem .7rem; border-bottom: 1px solid #8884; text-align: left;
 th { border-bottom: 2px solid #888a; vertical-align: bottom; }
 td[style] { white-space: nowrap; } /* figures: the columns that Markdown aligns to the right */
 td:first-child { min-width: 8rem; }
+@media (max-width: 40rem) { /* on a phone the cells of a row of words stand below each other */
+  .words thead { display: none; } .words tr, .words td { display: block; border: 0; padding: .1rem 0; }
+  .words tr { padding: .6rem 0; border-bottom: 1px solid #8886; }
+}
 """
 
 
@@ -36,13 +40,19 @@ def contents(parts: list[str]) -> list[str]:
     return ["\n".join(f"- [{heading}](#{anchor(heading)})" for heading in headings)]
 
 
+def _framed(found: re.Match[str]) -> str:
+    """A table in a box that scrolls; one of words alone is marked, for it can be read in another form on a phone."""
+    kind = "" if "text-align:right" in found[1] else ' class="words"'
+    return f'<div class="scroll"><table{kind}>{found[1]}</table></div>'
+
+
 def write_page(folder: Path, name: str, title: str, parts: list[str]) -> Path:
     """Write parts of Markdown as `name`.md and `name`.html into `folder`; return the HTML file."""
     from markdown_it import MarkdownIt
 
     text = "\n\n".join([f"# {title}", *filter(None, parts)]) + "\n"
     body = MarkdownIt("commonmark").enable("table").render(text)
-    body = body.replace("<table>", '<div class="scroll"><table>').replace("</table>", "</table></div>")
+    body = re.sub(r"<table>(.+?)</table>", _framed, body, flags=re.S)
     body = re.sub(r"<h2>(.+?)</h2>", lambda h: f'<h2 id="{anchor(h[1])}">{h[1]}</h2>', body)
     meta = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head = f"{meta}<title>{title}</title>"

@@ -25,3 +25,10 @@ def test_the_contents_link_to_headings_that_the_page_has(tmp_path):
     for heading in ("Accuracy, %", "Data and leaks"):
         assert f'href="#{anchor(heading)}"' in text
         assert f'<h2 id="{anchor(heading)}">{heading}</h2>' in text
+
+
+def test_tables_of_words_alone_are_marked_for_phones(tmp_path):
+    parts = [table(["claim", "verdict"], [["a", "b"]], text_columns=2), table(["system", "%"], [["x", "1.5"]])]
+    text = write_page(tmp_path, "p", "T", parts).read_text()
+    assert text.count('<div class="scroll"><table class="words">') == 1
+    assert text.count('<div class="scroll"><table>') == 1
