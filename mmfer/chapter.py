@@ -117,6 +117,8 @@ def _verdicts(study: Study) -> str:
 def _budget(study: Study) -> str:
     """How much the networks were trained, in one sentence."""
     networks = [name for name in study.details if study.is_network(name)]
+    if not networks:
+        return ""
     seen = sorted({study.samples(name) for name in networks})
     amount = f"{seen[0]:,}" if len(seen) == 1 else f"{seen[0]:,} to {seen[-1]:,}"
     passes = sorted(study.passes(name) for name in networks)
@@ -206,7 +208,7 @@ def _ablations(study: Study) -> str:
     for name in study.kin():
         whole = study.details[name]["whole"]
         changed = ", ".join(f"{key}: {json.dumps(value)}" for key, value in study.changed(name).items())
-        row = [name, changed.replace('"', "") or "–", f"{study.details[name]['cost']['parameters']:,}"]
+        row = [name, changed.replace('"', "") or "–", _count(study.details[name]["cost"])]
         row += [_per_cent(whole["plain"]["accuracy"]), _per_cent(whole["averaged"]["accuracy"]), _seeds(whole)]
         row += [f"{tests['p'][name]:.2g}" if name in tests.index else "–"]
         rows.append(row)
@@ -220,6 +222,10 @@ def _ablations(study: Study) -> str:
     note = "Accuracy in %, whole test set. p: paired test against the reference, Holm-corrected over this table."
     none = f"No difference to {study.reference} is shown for any of them."
     return f"## Ablations\n\n{note}\n\n{table(head, rows, text_columns=2)}\n\n{sentences or none}"
+
+
+def _count(cost: dict[str, Any]) -> str:
+    return f"{cost['parameters']:,}" if "parameters" in cost else "–"
 
 
 def _paired(study: Study) -> str:

@@ -56,7 +56,10 @@ def _better(study: Study) -> Verdict:
 
 def _modalities(study: Study) -> Verdict:
     """Three modalities against systems that are the reference but for their branches and `withhold`."""
+    claim = "three modalities are more accurate than one or two"
     base = study.block(study.reference)
+    if "branches" not in base:
+        return Verdict(claim, "not decidable", f"{study.reference} has no modalities that could be left out")
     alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches", "withhold"}]
     used = {name: study.block(name)["branches"] for name in alike}
     fewer = [name for name, branches in used.items() if len(branches) < 3]
@@ -64,7 +67,7 @@ def _modalities(study: Study) -> Verdict:
     sets = [pick for size in (1, 2) for pick in combinations(base["branches"], size)]
     absent = [" + ".join(pick) for pick in sets if frozenset(pick) not in run]
     doubts = absent, unfinished(study, [study.reference, *fewer])
-    return of_tests("three modalities are more accurate than one or two", _tests(study, fewer), *doubts)
+    return of_tests(claim, _tests(study, fewer), *doubts)
 
 
 def _hidden(study: Study) -> Verdict:
@@ -81,8 +84,8 @@ def _faster(study: Study) -> Verdict:
     """Of the reference's kind the widest network is timed, the one that is nearest to the paper's."""
     kinds = CLAIMS.get(study.kind, SYSTEMS)
     costs = {name: part["cost"] for name, part in study.details.items() if study.is_network(name)}
-    widest = max((name for name in study.kin() if name in costs), key=lambda n: costs[n]["parameters"])
-    names = [widest, *(name for name in study.of_kinds(kinds) if name in costs)]
+    widest = max((name for name in study.kin() if name in costs), key=lambda n: costs[n]["parameters"], default="")
+    names = [name for name in (widest, *study.of_kinds(kinds)) if name in costs]
     return of_speed({name: costs[name]["latency_ms"] for name in names}, widest, not_run(study, ["vgg", "resnet"]))
 
 
@@ -152,7 +155,7 @@ def of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = 
     """Whether the reference takes the least time; latency in milliseconds a face on one core."""
     claim = "faster than the compared networks"
     others = {name: value for name, value in latency.items() if name != reference}
-    if not others:
+    if not others or reference not in latency:
         return Verdict(claim, "not decidable", "no network to compare with was run")
     own = f"{reference} takes {latency[reference]:.1f} ms a face on one core"
     faster = [f"{name} ({value:.1f})" for name, value in others.items() if value <= latency[reference]]

@@ -106,3 +106,11 @@ def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(
     cells = {line.count("|") for line in ablations.splitlines() if line.startswith("|")}
     assert len(cells) == 1  # rows as long as the head
     assert "all images of a person together" in text
+
+
+def test_an_estimator_can_be_the_reference(folders):
+    data, metrics = folders
+    params = ReportParams(reference="svm", baseline="svm", faces_per_class=1)
+    text = write_chapter(data, metrics, metrics.parent / "studies/svm", params).with_suffix(".md").read_text()
+    assert "svm has no modalities that could be left out" in text
+    assert "| faster than the compared networks | **not decidable** |" in text
