@@ -82,13 +82,19 @@ def doctor() -> None:
 @export.command()
 def onnx(
     model: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder of a trained network.")],
-    target: Annotated[Path, typer.Argument(dir_okay=False, help="The ONNX file to write.")],
+    target: Annotated[
+        Path | None, typer.Argument(dir_okay=False, help="The ONNX file to write; else model.onnx within MODEL.")
+    ] = None,
 ) -> None:
-    """Write the network in MODEL to TARGET, an ONNX file, and check it against torch."""
+    """Write the network in MODEL as an ONNX file, and check it against torch.
+
+    Without TARGET the file holds the graph alone and shares the weights of the folder, which `mmfer predict` then
+    opens without torch.
+    """
     from mmfer.export import TOLERANCE, export_onnx
 
-    export_onnx(model, target)
-    typer.echo(f"{target}: {target.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
+    file = export_onnx(model, target)
+    typer.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
 
 
 def results(

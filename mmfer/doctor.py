@@ -33,6 +33,7 @@ PACKAGES = {  # module: what pip calls it
     "dlib": "dlib-bin",
     "cv2": "opencv-python-headless",
     "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
     "mlflow": "mlflow",
     "dvc": "dvc",
 }
@@ -54,7 +55,6 @@ def checks() -> dict[str, Callable[[], Finding]]:
         "python": python,
         "mmfer": lambda: Finding("ok", f"{mmfer.__version__}, {WEIGHTS.parent}"),
         **{PACKAGES[module]: partial(package, module) for module in PACKAGES},
-        "onnxruntime": onnxruntime,
         "68-point model": point_model,
         "weights": weights,
         "device": device,
@@ -92,13 +92,6 @@ def package(module: str) -> Finding:
         return Finding("ok", importlib.import_module(module).__version__)
     except (ImportError, OSError) as error:  # OSError: a shared library of it
         return Finding("FAIL", f"{error}; run `pip install --force-reinstall {PACKAGES[module]}`")
-
-
-def onnxruntime() -> Finding:
-    """onnxruntime, which only ONNX files need."""
-    if importlib.util.find_spec("onnxruntime") is None:
-        return Finding("-", "not installed; only ONNX files need it: `pip install 'mmfer[onnx]'`")
-    return Finding("ok", importlib.import_module("onnxruntime").__version__)
 
 
 def point_model() -> Finding:

@@ -1,5 +1,6 @@
 """The one exception that users see, and the wrapper that turns it into one line and exit code 2."""
 
+import importlib.util
 import os
 import signal
 import sys
@@ -50,3 +51,10 @@ def _describe(error: MmferError | OSError) -> str:
         return " ".join(str(error).split())
     where = error.filename or "disk"
     return f"{where}: {error.strerror or error}; free space or correct the permissions, then run the command again"
+
+
+def require(extra: str, *packages: str) -> None:
+    """Refuse to go on without packages that an optional extra of mmfer brings."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MmferError(f"{', '.join(missing)} not installed; run `pip install 'mmfer[{extra}]'`")

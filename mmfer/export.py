@@ -1,11 +1,13 @@
 """A model folder -> one ONNX file that any ONNX runtime can use, from the stored arrays to the probabilities.
 
 Preparation (mmfer.inputs), network and softmax are traced together, so that nobody has to write them again.
-`mmfer export onnx MODEL_FOLDER FILE.onnx`
+`mmfer export onnx MODEL_FOLDER [FILE.onnx]`: without FILE the graph goes into the folder, and shares
+the weights that are there.
 """
 
 import json
 import logging
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from mmfer.config import FACE_PX, ExtractParams, check
-from mmfer.errors import MmferError
+from mmfer.errors import MmferError, require
 from mmfer.features import hog_length
 from mmfer.files import new_file
 from mmfer.inputs import prepare, stored_names
-from mmfer.models import Model, load_model
-from mmfer.onnx_model import FACTS, OUTPUT, load_onnx, require
-from mmfer.systems.layers import Fusion
+from mmfer.models import NETWORK, Model, load_model
+from mmfer.onnx_model import FACTS, GRAPH, OUTPUT, load_onnx
 
 TOLERANCE = 1e-4  # largest difference to torch in a probability
 OPSET = 18
@@ -34,34 +35,54 @@ class Whole(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        for module in network.modules():
-            if isinstance(module, Fusion):
-                # It acts in training alone; its len(vector) would fix the number of faces in the graph.
-                module.gate = lambda _, vector: vector
 
     def forward(self, *stored: Tensor) -> Tensor:  # rows of the stored arrays that it reads -> probabilities (n, C)
         arrays = dict(zip(stored_names(self.network.inputs), stored, strict=True))
         return self.network(**prepare(arrays, self.network.inputs)).float().softmax(dim=1)
 
 
-def export_onnx(folder: Path, target: Path) -> None:
-    """Write the network of a model folder as an ONNX file, with all of model.json in its metadata.
+def export_onnx(folder: Path, target: Path | None = None) -> Path:
+    """Write the network of a model folder as an ONNX file, with all of model.json in its metadata -> the file.
+
+    Without a target that is model.onnx in the folder: the graph alone, a few hundred KiB, which refers to the weights
+    beside it; Predictor.load(folder) uses it from then on, for it answers sooner than torch is imported.
 
     Inputs, of which the file has those that the network reads: images uint8 (n, 48, 48), landmarks float32 (n, 68, 2),
     hog float32 (n, 900). Output: probabilities float32 (n, C). MmferError, and no file, where onnxruntime finds
     probabilities other than torch's.
     """
-    require("onnxscript", "onnxruntime")
+    require("onnx", "onnx", "onnxscript")
     model = load_model(folder)
     if not isinstance(model.machine, nn.Module):
         kind = type(model.machine).__name__.lower()
         raise MmferError(f"{folder}: {kind} is a scikit-learn estimator, not a network; use the folder as it is")
     program = _trace(load_model(folder))  # one of its own, for tracing alters it
+    if target is None:
+        target = folder / GRAPH
+        _share_weights(program, folder / NETWORK)
     with new_file(target) as temporary:
         program.save(temporary)
         difference = _difference(model, temporary)
         if not difference <= TOLERANCE:
             raise MmferError(f"{target}: {difference:.1e} from torch, {TOLERANCE} allowed; not written; report this")
+    return target
+
+
+def _share_weights(program: Any, weights: Path) -> None:
+    """Let the graph refer to the tensors of a safetensors file: that is a header, then the numbers as ONNX has them."""
+    import onnx_ir as ir
+
+    with weights.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    for name, value in program.model.graph.initializers.items():
+        entry = header.get(name.removeprefix("network."))
+        if entry:
+            start, end = entry["data_offsets"]
+            place = (weights.name, 8 + length + start, end - start)
+            value.const_value = ir.ExternalTensor(
+                *place, value.dtype, shape=value.shape, name=name, base_dir=weights.parent
+            )
 
 
 def _trace(model: Model) -> Any:
@@ -79,6 +100,7 @@ def _trace(model: Model) -> Any:
             input_names=names,
             output_names=[OUTPUT],
             opset_version=OPSET,
+            optimize=False,  # the runtime does; here it would fold norms into weights, which then are others than saved
             custom_translation_table={torch.ops.aten.searchsorted.Tensor: searchsorted},
             verbose=False,
         )

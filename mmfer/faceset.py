@@ -11,19 +11,24 @@ Not every folder holds every file. Folders are written to a temporary sibling an
 read-only memmaps.
 """
 
+from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
+
 import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from mmfer.config import FACE_PX
 from mmfer.errors import MmferError
 from mmfer.files import new_folder, write_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = 1
 ARRAYS = {
@@ -56,6 +61,8 @@ class FaceSet:
 
 def open_faceset(folder: Path) -> FaceSet:
     """Open a FaceSet folder; MmferError if a file is missing, truncated, or does not match the index."""
+    import pandas as pd
+
     try:
         head = json.loads((folder / "faceset.json").read_text(encoding="utf-8"))
         index = pd.read_parquet(folder / "index.parquet")
@@ -160,6 +167,8 @@ def write_rows(folder: Path, name: str, start: int, rows: np.ndarray) -> None:
 
 def new_index(source: list[str], label: np.ndarray, split: np.ndarray | str, **columns: object) -> pd.DataFrame:
     """An index table with the contract's columns; those not given are -1 (fold), null (others)."""
+    import pandas as pd
+
     index = pd.DataFrame({"source": pd.array(source, dtype="string"), "label": np.asarray(label, dtype=np.int8)})
     index["split"] = pd.Series(split, index=index.index, dtype="string")
     index["fold"] = np.asarray(columns.pop("fold", -1), dtype=np.int8) * np.ones(len(index), dtype=np.int8)
@@ -177,6 +186,8 @@ def digests(images: np.ndarray) -> list[str]:
 
 def count_splits(index: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Rows of each split and class, every class of every split named: columns split, class, images."""
+    import pandas as pd
+
     splits = [split for split in SPLITS if (index["split"] == split).any()]
     everything = pd.MultiIndex.from_product([splits, range(len(classes))], names=["split", "label"])
     counts = index.groupby(["split", "label"]).size().reindex(everything, fill_value=0).rename("images").reset_index()

@@ -3,6 +3,7 @@
 model.safetensors | model.skops   the weights of a network | a scikit-learn estimator
 model.json                        system, params, classes, alignment, features, versions, how it was trained
 history.csv                       one row an epoch (networks)
+model.onnx                        if mmfer.export put it there: the graph, whose weights are those of model.safetensors
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from mmfer.inputs import prepare, stored_names
 from mmfer.systems import system_params
 
 FORMAT = 1
+NETWORK, ESTIMATOR, HISTORY = "model.safetensors", "model.skops", "history.csv"
 BATCH = 512  # faces predicted at once
 
 
@@ -109,13 +111,13 @@ def save_model(folder: Path, facts: dict[str, Any], machine: Any, history: pd.Da
     with new_folder(folder) as temporary:
         if isinstance(machine, torch.nn.Module):
             state = {key: value.contiguous().cpu() for key, value in machine.state_dict().items()}
-            save_file(state, temporary / "model.safetensors")
+            save_file(state, temporary / NETWORK)
         else:
             import skops.io
 
-            skops.io.dump(machine.estimator, temporary / "model.skops")
+            skops.io.dump(machine.estimator, temporary / ESTIMATOR)
         if history is not None:
-            write_csv(temporary / "history.csv", history)
+            write_csv(temporary / HISTORY, history)
         write_json(temporary / "model.json", facts | {"files": _files_digest(temporary)})
 
 
@@ -129,7 +131,7 @@ def holds_run(folder: Path, run: str) -> bool:
 
 
 def _files_digest(folder: Path) -> str:
-    files = sorted(file for file in folder.iterdir() if file.name != "model.json")
+    files = sorted(file for file in folder.iterdir() if file.name in (NETWORK, ESTIMATOR, HISTORY))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
@@ -144,12 +146,12 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
     machine = build(facts)
     try:
         if isinstance(machine, torch.nn.Module):
-            machine.load_state_dict(load_file(folder / "model.safetensors"))
+            machine.load_state_dict(load_file(folder / NETWORK))
             machine = machine.to(device).eval()
         else:
             import skops.io
 
-            machine.estimator = skops.io.load(folder / "model.skops")
+            machine.estimator = skops.io.load(folder / ESTIMATOR)
     except Exception as error:  # safetensors, torch and skops each have their own
         raise MmferError(f"{folder}: weights missing or damaged ({error}); train again with `dvc repro`") from None
     return Model(facts, machine)

@@ -3,7 +3,6 @@
 mmfer.export writes such files; the preparation of mmfer.inputs and the softmax are part of their graph.
 """
 
-import importlib.util
 import json
 import os
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from mmfer.errors import MmferError
 
 FACTS = "mmfer.facts.1"  # metadata key of the facts; another number where other facts would be expected
+GRAPH = "model.onnx"  # in a model folder: the graph, its weights in the file beside it
 OUTPUT = "probabilities"
 BATCH = 64  # faces predicted at once; onnxruntime keeps the memory of the largest batch
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
@@ -44,8 +44,7 @@ class OnnxModel:
 
 
 def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
-    """Open a file of mmfer.export; MmferError if it is missing or not such a file, or onnxruntime is not installed."""
-    require("onnxruntime")
+    """Open a file of mmfer.export; MmferError if it is missing or not such a file."""
     import onnxruntime
 
     if not path.is_file():
@@ -63,10 +62,3 @@ def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
     if FACTS not in metadata:
         raise MmferError(f"{path}: an ONNX file without {FACTS} in its metadata; take one that this mmfer exported")
     return OnnxModel(json.loads(metadata[FACTS]), session)
-
-
-def require(*packages: str) -> None:
-    """Refuse to go on without packages that only ONNX files need."""
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MmferError(f"ONNX: {', '.join(missing)} not installed; run `pip install 'mmfer[onnx]'`")

@@ -4,11 +4,13 @@
     for face in predictor.predict(["photo.jpg"])[0]:
         print(face.expression, face.probabilities[face.expression])
 
-Nothing here needs torch unless the weights do: a network exported as .onnx runs without it.
+Where the model folder has a model.onnx, as that of the package has, onnxruntime answers, for it starts sooner than
+torch does; torch is needed for other folders, and to explain.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from mmfer.detection import Detection, cut_face, detect
 from mmfer.errors import MmferError
 from mmfer.faces import find_faces, load_predictor, transforms_of
 from mmfer.features import hog, move_landmarks
+from mmfer.onnx_model import GRAPH, load_onnx
 
 WEIGHTS = Path(__file__).parent / "weights" / "compact"
 PATCH, STRIDE = 12, 4  # of the square that hides a part of the face, pixels
@@ -61,8 +64,8 @@ class Explanation:
 class Predictor:
     """A trained model with the preparation that its training used; `classes` names the probabilities in order."""
 
-    def __init__(self, model: Any, workers: int = 2) -> None:
-        self.model, self.workers = model, workers
+    def __init__(self, model: Any, workers: int = 2, folder: Path | None = None) -> None:
+        self.model, self.workers, self._folder = model, workers, folder
         extract = model.facts["made_by"]
         self._extract = ExtractParams(**extract["params"])
         self._clean = CleanParams(**extract["from"]["from"]["params"])
@@ -72,15 +75,10 @@ class Predictor:
         """Open the weights of the package, a model folder, or an .onnx file; `workers` threads look for faces."""
         path = WEIGHTS if path is None else Path(path)
         if path.suffix == ".onnx":
-            from mmfer.onnx_model import load_onnx
-
             return cls(load_onnx(path), workers)
-        try:
-            from mmfer.models import load_model
-        except ModuleNotFoundError as error:
-            remedy = "install it, or name a network exported as .onnx"
-            raise MmferError(f"{path}: these weights need the package {error.name}; {remedy}") from None
-        return cls(load_model(path), workers)
+        if (path / GRAPH).exists():
+            return cls(load_onnx(path / GRAPH), workers, path)
+        return cls(open_folder(path), workers)
 
     @property
     def classes(self) -> list[str]:
@@ -141,9 +139,14 @@ class Predictor:
         return Explanation(
             self.classes[chosen],
             self._named(probabilities),
-            {name: self._named(row) for name, row in withheld(self.model, seen).items()},
+            {name: self._named(row) for name, row in withheld(self._whole_model, seen).items()},
             self._saliency(seen, chosen, probabilities[chosen]),
         )
+
+    @cached_property
+    def _whole_model(self) -> Any:
+        """The model with its parts, which an ONNX graph does not tell apart."""
+        return open_folder(self._folder) if self._folder else self.model
 
     def _saliency(self, seen: dict[str, np.ndarray], chosen: int, plain: float) -> np.ndarray:
         """Occlusion (Zeiler and Fergus, 2014): a square of the face's mean grey slides over it."""
@@ -159,6 +162,16 @@ class Predictor:
             total[y : y + PATCH, x : x + PATCH] += drop
             count[y : y + PATCH, x : x + PATCH] += 1
         return total / count
+
+
+def open_folder(folder: Path) -> Any:
+    """The torch network or estimator of a model folder."""
+    try:
+        from mmfer.models import load_model
+    except ModuleNotFoundError as error:
+        remedy = "install it, or name a network exported as .onnx"
+        raise MmferError(f"{folder}: this needs the package {error.name}; {remedy}") from None
+    return load_model(folder)
 
 
 def withheld(model: Any, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -57,11 +57,6 @@ def test_a_package_that_is_absent_is_to_be_installed(monkeypatch):
     assert found.text.endswith("run `pip install --force-reinstall opencv-python-headless`")
 
 
-def test_onnxruntime_need_not_be_there(monkeypatch):
-    without(monkeypatch, "onnxruntime")
-    assert doctor.onnxruntime().mark == "-"
-
-
 def test_an_absent_point_model_is_to_be_installed(monkeypatch):
     without(monkeypatch, "face_recognition_models")
     found = examine("68-point model", doctor.point_model)

@@ -1,5 +1,6 @@
 """An exported file holds the whole way from stored arrays to probabilities, and needs no torch."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +11,15 @@ import pytest
 import torch
 
 import mmfer
-from mmfer import export, onnx_model
+from mmfer import errors, export, models, onnx_model
 from mmfer.config import ExtractParams
 from mmfer.errors import MmferError
 from mmfer.export import TOLERANCE, example_faces, export_onnx
-from mmfer.models import build, load_model, model_facts, save_model
+from mmfer.models import NETWORK, build, load_model, model_facts, save_model
 from mmfer.onnx_model import FACTS, load_onnx
 from mmfer.systems import systems
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
-pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 
 MADE_BY = {"stage": "extract", "params": ExtractParams().model_dump(), "from": {"stage": "augment", "from": {}}}
 TINY = {"kind": "compact", "channels": [4, 8], "blocks": 1, "squeeze": 2, "landmarks_hidden": [8], "hog_hidden": [8]}
@@ -197,8 +197,28 @@ def test_an_onnx_file_of_something_else_is_told_in_one_line(tiny, tmp_path):
         load_onnx(tmp_path / "net.onnx")
 
 
-@pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
+@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
 def test_absent_packages_are_named(tiny, tmp_path, monkeypatch, package):
-    monkeypatch.setattr(onnx_model.importlib.util, "find_spec", lambda name: None if name == package else name)
+    monkeypatch.setattr(errors.importlib.util, "find_spec", lambda name: None if name == package else name)
     with pytest.raises(MmferError, match=rf"{package} not installed; run `pip install 'mmfer\[onnx\]'`"):
         export_onnx(tiny[0], tmp_path / "net.onnx")
+
+
+def test_without_a_target_the_graph_shares_the_weights_of_its_folder(tmp_path):
+    folder = saved(tmp_path / "net", "net", TINY | {"hog_hidden": [256]})
+    model, weights = load_model(folder), (folder / NETWORK).read_bytes()
+    stored = example_faces(model, 7)
+    file = export_onnx(folder)
+    assert file == folder / "model.onnx"
+    assert file.stat().st_size < len(weights) / 3
+    assert (folder / NETWORK).read_bytes() == weights
+    np.testing.assert_allclose(load_onnx(file).predict(stored), model.predict(stored), atol=TOLERANCE, rtol=0)
+    # Other numbers in the weights are other numbers in the graph.
+    (folder / NETWORK).write_bytes(weights[:-4000] + bytes(4000))
+    assert np.abs(load_onnx(file).predict(stored) - model.predict(stored)).max() > TOLERANCE
+
+
+def test_a_graph_in_the_folder_does_not_make_it_another_run(tmp_path):
+    folder = saved(tmp_path / "net", "net", TINY)
+    export_onnx(folder)
+    assert json.loads((folder / "model.json").read_text())["files"] == models._files_digest(folder)

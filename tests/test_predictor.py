@@ -2,8 +2,8 @@
 
 import builtins
 import json
+import subprocess
 import sys
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,7 +17,8 @@ from mmfer.errors import MmferError
 from mmfer.faces import write_clean
 from mmfer.faceset import digests, new_faceset, new_index, write_array
 from mmfer.features import write_features
-from mmfer.predictor import Predictor, withheld
+from mmfer.models import load_model
+from mmfer.predictor import WEIGHTS, Predictor, open_folder, withheld
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +170,7 @@ def test_what_is_no_face_image_is_refused(predictor):
 
 def test_onnx_weights_come_from_export(predictor, monkeypatch, tmp_path):
     opened = []
-    fake = SimpleNamespace(load_onnx=lambda path: opened.append(path) or predictor.model)
-    monkeypatch.setitem(sys.modules, "mmfer.onnx_model", fake)
+    monkeypatch.setattr("mmfer.predictor.load_onnx", lambda path: opened.append(path) or predictor.model)
     assert Predictor.load(tmp_path / "net.onnx").classes == predictor.classes
     assert opened == [tmp_path / "net.onnx"]
 
@@ -184,8 +184,20 @@ def test_missing_torch_is_one_line(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
-    with pytest.raises(MmferError, match=r"need the package torch; install it, or name a network exported as \.onnx"):
-        Predictor.load()
+    with pytest.raises(MmferError, match=r"needs the package torch; install it, or name a network exported as \.onnx"):
+        open_folder(WEIGHTS)
+
+
+def test_the_network_of_the_package_answers_without_torch_and_pandas(rendered, tmp_path):
+    cv2.imwrite(str(tmp_path / "p.png"), photo([(rendered[0][3], 200, 100, 240)]))
+    code = """
+import sys
+from mmfer.predictor import Predictor
+assert Predictor.load().predict(["p.png"])[0]
+print([name for name in ("torch", "pandas", "sklearn", "mlflow") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
@@ -202,8 +214,9 @@ def test_explanation_withholds_each_modality(rendered, predictor):
     # With a branch withheld its input has no say.
     seen = predictor.see(face[None])
     other = seen | {"hog": np.zeros_like(seen["hog"])}
-    assert (withheld(predictor.model, seen)["hog"] == withheld(predictor.model, other)["hog"]).all()
-    assert (predictor.model.predict(seen) != predictor.model.predict(other)).any()  # hooks are gone
+    model = load_model(WEIGHTS)
+    assert (withheld(model, seen)["hog"] == withheld(model, other)["hog"]).all()
+    assert (model.predict(seen) != model.predict(other)).any()  # hooks are gone
 
 
 def test_saliency_is_where_the_decision_is_made(predictor):

@@ -90,7 +90,7 @@ class Fusion(nn.Module):
     def gate(self, name: str, vector: Tensor) -> Tensor:  # (N, W) -> (N, W), some rows zero
         """Withhold the vector of one branch from some samples."""
         share = self.withhold.get(name, 0.0)
-        return vector * nn.functional.dropout(vector.new_ones(len(vector), 1), share, self.training)
+        return vector * nn.functional.dropout(vector.new_ones(vector.shape[0], 1), share, self.training)
 
 
 class ChannelGate(nn.Module):
