@@ -14,13 +14,20 @@ import numpy as np
 import pandas as pd
 
 from mmfer.augment import random_copies
+from mmfer.calibration import tempered
 from mmfer.config import EvaluateParams, ExtractParams
 from mmfer.errors import MmferError
 from mmfer.faceset import FaceSet, open_faceset
 from mmfer.features import hog, move_landmarks
 from mmfer.files import new_file, write_csv, write_json
 from mmfer.models import cost, load_model
-from mmfer.statistics import class_roc_curves, confusion_matrix, macro_accuracy, summarise
+from mmfer.statistics import (
+    class_roc_curves,
+    confusion_matrix,
+    expected_calibration_error,
+    macro_accuracy,
+    summarise,
+)
 from mmfer.training import choose_device, folds_of, model_name, split_rows
 
 TEST_SETS = ("whole", "kept", "kept_unique")
@@ -137,6 +144,21 @@ def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
     return f"tested on {usage}; {chosen}"
 
 
+def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, Any]) -> dict[str, Any]:
+    """One run (images, classes) -> calibration errors without and with the temperature of the model.
+
+    Nothing where none was fitted, and in cross-validation, where each fold has its own.
+
+    Accuracies and the error above are of the plain probabilities; those that a Predictor tells have the temperature.
+    """
+    temperature = facts["result"].get("temperature")
+    if temperature is None or facts["fold"] >= 0:
+        return {}
+    errors = {"ece": probabilities, "ece_calibrated": tempered(probabilities, temperature)}
+    figures = {name: round(expected_calibration_error(values, labels), 4) for name, values in errors.items()}
+    return {"calibration": {"temperature": temperature, **figures}}
+
+
 @dataclass(frozen=True)
 class Result:
     """An evaluation: figures, a table with a row a run, and the data of the plots."""
@@ -165,6 +187,7 @@ def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
             "train": facts["train"],
             "cost": facts["cost"],
         }
+        | calibration(probabilities[0, 0], labels, facts)
     )
     chosen = probabilities[0].argmax(axis=2)
     runs = pd.DataFrame({"accuracy": (chosen == labels).mean(axis=1)})

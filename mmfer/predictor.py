@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from mmfer.augment import invert, plain_looks, warp_faces
+from mmfer.calibration import tempered
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.detection import Detection, cut_face, detect
 from mmfer.errors import MmferError
@@ -66,6 +67,7 @@ class Predictor:
 
     def __init__(self, model: Any, workers: int = 2, folder: Path | None = None) -> None:
         self.model, self.workers, self._folder = model, workers, folder
+        self._temperature = model.facts["result"].get("temperature", 1.0)
         extract = model.facts["made_by"]
         self._extract = ExtractParams(**extract["params"])
         self._clean = CleanParams(**extract["from"]["from"]["params"])
@@ -109,7 +111,7 @@ class Predictor:
         return dict(zip(self.classes, probabilities.tolist(), strict=True))
 
     def predict_faces(self, images: np.ndarray) -> np.ndarray:
-        """Faces cut as those of FER2013, uint8 (N, 48, 48) -> probabilities (N, C)."""
+        """Faces cut as those of FER2013, uint8 (N, 48, 48) -> probabilities (N, C), at the model's temperature."""
         if images.dtype != np.uint8 or images.shape[1:] != (FACE_PX, FACE_PX):
             raise MmferError(
                 f"predict_faces: {images.dtype} {images.shape}, expected uint8 (N, {FACE_PX}, {FACE_PX}); "
@@ -117,7 +119,10 @@ class Predictor:
             )
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
-        return self.model.predict(self.see(images))
+        return self._predict(self.see(images))
+
+    def _predict(self, stored: dict[str, np.ndarray]) -> np.ndarray:
+        return tempered(self.model.predict(stored), self._temperature)
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Faces uint8 (N, 48, 48) -> aligned images, landmarks and HOG: to the bit what the stages store of them."""
@@ -134,14 +139,18 @@ class Predictor:
     def explain(self, face: Face | np.ndarray) -> Explanation:
         """What carried the decision on one face: a Face that `predict` found, or an image (48, 48) uint8."""
         seen = self.see((face.image if isinstance(face, Face) else face)[None])
-        probabilities = self.model.predict(seen)[0]
+        probabilities = self._predict(seen)[0]
         chosen = int(probabilities.argmax())
         return Explanation(
             self.classes[chosen],
             self._named(probabilities),
-            {name: self._named(row) for name, row in withheld(self._whole_model, seen).items()},
+            {name: self._named(row) for name, row in self._withheld(seen).items()},
             self._saliency(seen, chosen, probabilities[chosen]),
         )
+
+    def _withheld(self, seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows = withheld(self._whole_model, seen)
+        return {name: tempered(row[None], self._temperature)[0] for name, row in rows.items()}
 
     @cached_property
     def _whole_model(self) -> Any:
@@ -156,7 +165,7 @@ class Predictor:
         for view, (y, x) in zip(hidden, corners, strict=True):
             view[y : y + PATCH, x : x + PATCH] = round(float(image.mean()))
         stored = self._stored(hidden, np.repeat(seen["landmarks"], len(corners), axis=0))
-        drops = plain - self.model.predict(stored)[:, chosen]
+        drops = plain - self._predict(stored)[:, chosen]
         total, count = np.zeros((2, FACE_PX, FACE_PX), np.float32)
         for drop, (y, x) in zip(drops, corners, strict=True):
             total[y : y + PATCH, x : x + PATCH] += drop

@@ -23,17 +23,18 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from mmfer.calibration import fit_temperature
 from mmfer.config import TrainParams
 from mmfer.errors import MmferError
 from mmfer.faceset import FaceSet, open_faceset
 from mmfer.files import new_file, new_folder, write_json
 from mmfer.inputs import prepare, stored_names
-from mmfer.models import build, holds_run, model_facts, save_model
+from mmfer.models import Model, build, holds_run, model_facts, save_model
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
 SHARED_CODE = (  # with a system's own module it defines how that is trained
     *("systems/__init__.py", "systems/layers.py", "systems/estimators.py"),
-    *("training.py", "inputs.py", "models.py"),
+    *("training.py", "calibration.py", "inputs.py", "models.py"),
 )
 
 
@@ -201,11 +202,21 @@ def train_model(
     if isinstance(machine, nn.Module):
         checkpoint = folder.with_suffix(".pt")
         machine, result, history = fit_network(machine, source, rows, params, facts["seed"], checkpoint, log)
+        result |= calibrated(Model(facts, machine), source, rows.val, result["device"])
         save_model(folder, facts | {"result": result}, machine, history)
         checkpoint.unlink()
     else:
         result = fit_estimator(machine, source, rows.train)
+        result |= calibrated(Model(facts, machine), source, rows.val, result["device"])
         save_model(folder, facts | {"result": result}, machine)
+
+
+def calibrated(model: Model, source: dict[str, np.ndarray], val: np.ndarray, device: str) -> dict[str, float]:
+    """The temperature of a model's probabilities, fitted on validation rows; nothing where there are none."""
+    if not len(val):
+        return {}
+    stored = {name: array[val] for name, array in source.items()}
+    return {"temperature": round(fit_temperature(model.predict(stored, device), stored["labels"]), 4)}
 
 
 def _digest(machine: Any, source: dict[str, np.ndarray]) -> str:

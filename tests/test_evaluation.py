@@ -8,7 +8,7 @@ import pytest
 
 from mmfer import evaluation
 from mmfer.config import EvaluateParams, TrainParams
-from mmfer.evaluation import evaluate, measure, predict_runs, write_results
+from mmfer.evaluation import calibration, evaluate, measure, predict_runs, write_results
 from mmfer.faceset import open_faceset
 from mmfer.training import split_rows, train_all
 from tests.tiny import CLASSES, write_tiny
@@ -76,6 +76,14 @@ def test_figures_of_hand_made_probabilities():
     assert figures["kept_unique"]["plain"]["accuracy"] == 1.0
     assert figures["whole"]["runs"] == {"count": 2, "accuracy_mean": 0.6, "accuracy_sd": 0.0}
     assert "seeds" not in figures["whole"]
+
+
+def test_calibration_is_told_where_there_is_one_temperature():
+    sure = np.array([[0.99, 0.01]] * 4, np.float32)  # right three times in four: 0.24 too sure
+    labels, facts = np.array([0, 0, 0, 1]), {"fold": -1, "result": {"temperature": 4.183}}  # 0.99 becomes 0.75
+    told = calibration(sure, labels, facts)["calibration"]
+    assert told == {"temperature": 4.183, "ece": 0.24, "ece_calibrated": 0.0}
+    assert calibration(sure, labels, facts | {"fold": 0}) == calibration(sure, labels, {"fold": -1, "result": {}}) == {}
 
 
 def test_both_readings_of_ten_runs_and_every_file_of_the_stage(data, tmp_path):

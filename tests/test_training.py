@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mmfer.calibration import fit_temperature
 from mmfer.config import TrainParams
 from mmfer.errors import MmferError
 from mmfer.faceset import open_faceset
@@ -168,6 +169,18 @@ def test_seeds_differ_and_repeat(data):
     shutil.rmtree(data / "models")
     train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
     assert torch.equal(first["head.weight"], weights(data)["head.weight"])
+
+
+def test_the_temperature_is_fitted_on_the_validation_faces_alone(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    model, faces, values = (
+        load_model(data / "models/net/seed0"),
+        *map(open_faceset, (data / "augmented", data / "features")),
+    )
+    rows = split_rows(faces.index, -1, "last").val
+    stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
+    expected = fit_temperature(model.predict(stored), faces.index["label"].to_numpy()[rows])
+    assert model.facts["result"]["temperature"] == pytest.approx(expected, abs=1e-3)
 
 
 def test_folds_are_tested_by_models_that_have_not_seen_them(tmp_path):

@@ -1,0 +1,41 @@
+"""How far a probability can be taken at its word: temperature scaling and reliability diagram (Guo et al., 2017)."""
+
+import numpy as np
+
+
+def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Probabilities (N, C) of faces outside training, labels (N,) -> the temperature of the least cross entropy.
+
+    More than 1: the model is too sure of itself.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def cross_entropy(log_temperature: float) -> float:
+        chosen = tempered(probabilities, np.exp(log_temperature))[np.arange(len(labels)), labels]
+        return -np.log(np.maximum(chosen, 1e-12)).mean()
+
+    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x))
+
+
+def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Softmax of the logits divided by the temperature, from the plain softmax (N, C); the order of classes stays."""
+    if temperature == 1:
+        return probabilities
+    logits = np.log(np.maximum(probabilities, 1e-30)) / np.float32(temperature)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[dict[str, float]]:
+    """Probabilities (N, C), labels (N,) -> images, confidence and accuracy of each bin of confidence with faces in it.
+
+    The bins are those of statistics.expected_calibration_error.
+    """
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    rows = []
+    for chosen in (place == k for k in range(bins)):
+        if chosen.any():
+            means = {"confidence": confidence[chosen].mean(), "accuracy": right[chosen].mean()}
+            rows.append({"images": int(chosen.sum())} | {name: round(float(v), 4) for name, v in means.items()})
+    return rows
