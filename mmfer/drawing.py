@@ -12,7 +12,7 @@ from mmfer.files import new_file
 from mmfer.media import Picture
 from mmfer.predictor import Face
 
-LINE, TEXT, BACK = (80, 220, 100), (255, 255, 255), (30, 30, 30)  # RGB
+LINE, BAR, TEXT, BACK = (80, 220, 100), (40, 120, 60), (255, 255, 255), (30, 30, 30)  # RGB
 MEMORY = 0.8  # share of the last frame's probabilities that stays
 SAME_FACE = 0.3  # overlap (intersection over union) from which two boxes are one face
 Box = tuple[float, float, float, float]  # x0 y0 x1 y1
@@ -54,10 +54,10 @@ def _draw_bars(drawn: np.ndarray, face: Face, panel: Box, row: int) -> None:
     for place, (name, value) in enumerate(face.probabilities.items()):
         base = top + row * (place + 1)
         end = left + round((right - left) * value)
-        cv2.rectangle(drawn, (left, base - 3), (end, base - 1), LINE, -1)
-        colour = LINE if name == face.expression else TEXT
-        label = f"{name} {value:.0%}"
-        cv2.putText(drawn, label, (left + 2, base - 5), cv2.FONT_HERSHEY_SIMPLEX, row / 34, colour, 1, cv2.LINE_AA)
+        cv2.rectangle(drawn, (left, base - row + 1), (end, base - 2), BAR, -1)
+        label, colour = f"{name} {value:.0%}", LINE if name == face.expression else TEXT
+        line = (left + 4, base - row // 3)
+        cv2.putText(drawn, label, line, cv2.FONT_HERSHEY_SIMPLEX, row / 34, colour, 1, cv2.LINE_AA)
 
 
 @dataclass
