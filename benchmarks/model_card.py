@@ -1,8 +1,8 @@
 """What MODEL_CARD.md tells of the network of the package; prints JSON and draws the reliability diagram.
 
-`python benchmarks/model_card.py data/fer2013 docs/reliability.png`, with the FaceSets that metrics/fer2013/params.yaml
-makes (download, clean, augment, extract). First fits the temperature on the validation faces and writes it to
-model.json and to the ONNX graph; then looks at PublicTest once, through the public API: its images as faces.
+`python benchmarks/model_card.py data/fer2013`, with the FaceSets that metrics/fer2013/params.yaml makes (download to
+extract). First fits the temperature on the validation faces and writes it to model.json and to the ONNX graph;
+then looks at PublicTest once, through the public API: its images as faces.
 """
 
 import json
@@ -53,7 +53,7 @@ def draw(plain: np.ndarray, calibrated: np.ndarray, labels: np.ndarray, path: Pa
 
 def main() -> None:
     """Calibrate, look, print."""
-    data, picture = Path(sys.argv[1]), Path(sys.argv[2])
+    data = Path(sys.argv[1])
     model = load_model(WEIGHTS)
     stored, labels, _ = rows_of(data, "val")
     val = model.predict(stored)
@@ -71,7 +71,7 @@ def main() -> None:
     stage_path = model.predict(stored)
     told = Predictor.load().predict_faces(open_faceset(data / "raw").images[parents])
     kept = open_faceset(data / "clean").index["kept"].to_numpy(bool)[parents]
-    draw(stage_path, told, labels, picture)
+    draw(stage_path, told, labels, WEIGHTS / "reliability.png")
     predicted, n = told.argmax(1), len(model.classes)
     test = {
         "images": len(labels),

@@ -1,7 +1,7 @@
 """Faces of FER2013 given as photos: enlarged four times, nothing said of where the face is; prints JSON.
 
-`python benchmarks/photos.py fer2013.zip [images]`. They are drawn from the tenth of Training that validates, which no
-shipped network was trained on; the test images are left alone.
+`python benchmarks/photos.py fer2013.zip [val|test] [images]`: of the tenth of Training that validates, which no shipped
+network was trained on, or of PublicTest. Threshold and crop were chosen on the former alone.
 """
 
 import json
@@ -18,8 +18,9 @@ from mmfer.predictor import Predictor
 def main() -> None:
     """Predict a sample as faces and as photos."""
     index, images, classes = read_fer2013(Fer2013Source(path=sys.argv[1]), 1)
-    rows = np.flatnonzero((index["split"] == "val").to_numpy() & (index["usage"] == "Training").to_numpy())
-    count = min(int(sys.argv[2]) if len(sys.argv) > 2 else 600, len(rows))
+    split, wanted = (*sys.argv[2:4], *("val", 600)[len(sys.argv) - 2 :])
+    rows = np.flatnonzero(index["split"] == split)
+    count = min(int(wanted), len(rows))
     rows = np.sort(np.random.default_rng(1).choice(rows, count, replace=False))
     faces, labels = images[rows], index["label"].to_numpy()[rows]
     predictor = Predictor.load()
