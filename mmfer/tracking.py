@@ -88,24 +88,22 @@ class Run:
             yield run
 
     @contextmanager
-    def models(self) -> Iterator[Callable[[dict[str, Any], int], None]]:
-        """A log_metrics for trainings one after another: fold1-seed0/loss is the loss of a child with fold and seed.
+    def models(self) -> Iterator[Callable[[dict[str, Any], int, dict[str, int]], None]]:
+        """A log_metrics for trainings one after another, that takes as a third argument which of several models it is.
 
-        What names no model is this run's own.
+        {"fold": 1, "seed": 0} are the tags of a child named fold1-seed0; what is of {} is this run's own.
         """
-        run = self
+        run, current = self, {}
         with ExitStack() as child:
 
-            def log(metrics: dict[str, Any], step: int) -> None:
-                nonlocal run
-                model, _, _ = next(iter(metrics)).partition("/")
-                found = re.fullmatch(r"(?:fold(?P<fold>\d+)-)?seed(?P<seed>\d+)", model)
-                if found and run.name != f"{self.name} {model}":
+            def log(metrics: dict[str, Any], step: int, model: dict[str, int]) -> None:
+                nonlocal run, current
+                if model != current:
                     child.close()
-                    tags = {key: value for key, value in found.groupdict().items() if value is not None}
-                    run = child.enter_context(self.child(model, stage="train model", **tags))
-                prefix = f"{model}/" if found else ""
-                run.log_metrics({key.removeprefix(prefix): value for key, value in metrics.items()}, step)
+                    name = "-".join(f"{key}{value}" for key, value in model.items())
+                    run = child.enter_context(self.child(name, stage="train model", **model)) if model else self
+                    current = model
+                run.log_metrics(metrics, step)
 
             yield log
 
