@@ -1,8 +1,8 @@
 """Every stage execution as an MLflow run: parameters, metrics, figures, and tags that tell the runs apart.
 
-The only importer of mlflow, and that inside functions, for it takes seconds. A stage never depends on this module: the
-first failure (server down, database locked, disk full, bad URI) is told in one line on stderr, and from then on every
-call does nothing.
+With mmfer.serving, which it uses, the only importer of mlflow, and that inside functions, for it takes seconds. A stage
+never depends on this module: the first failure (server down, database locked, disk full, bad URI) is told in one line
+on stderr, and from then on every call does nothing.
 
 Without MLFLOW_TRACKING_URI, runs go to mlflow.db in the repository root and artifacts to mlartifacts/ beside it.
 All runs share one experiment, so that one table compares them; docs/mlflow.md tells how.
