@@ -34,6 +34,7 @@ def evaluate(
         for seed, figures in result.seeds.items():
             with run.child(f"seed {seed}", stage="evaluate seed", seed=seed) as child:
                 child.log_metrics(figures)
+    # Not within the run: where the registry fails, the run is complete all the same.
     tags = evaluation.version_tags(result.metrics, result.models[0])
     run.register(result.first, tags, evaluation.version_description(result.metrics, result.models))
 
