@@ -23,7 +23,7 @@ from typing import Literal
 
 import mmfer
 from mmfer.errors import MmferError
-from mmfer.tracking import ENVIRONMENT, EXPERIMENT
+from mmfer.tracking import ENVIRONMENT, EXPERIMENT, store_uri
 
 GIB = 2**30
 FREE_GIB = 1  # a study of the synthetic faces fits into it; the thirty copies of FER2013 are 4 GiB
@@ -131,12 +131,6 @@ def device() -> Finding:
     if torch.backends.mps.is_available():
         return Finding("ok", "MPS: the GPU of this Mac")
     return Finding("ok", f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no CUDA, no MPS")
-
-
-def store_uri() -> str:
-    """Where mmfer.tracking keeps its runs; the same rule."""
-    root = Path(os.environ.get("DVC_ROOT", "")).resolve()
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
 
 
 def store() -> Finding:

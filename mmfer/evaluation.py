@@ -5,6 +5,7 @@ scaled, with landmarks and HOG taken from what they see. Seeds: independently tr
 Test sets: whole (the official one, nothing dropped), kept (a face was found), kept_unique (no exact copies either).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ TEST_SETS = ("whole", "kept", "kept_unique")
 def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.ndarray, pd.DataFrame, dict[str, Any]]:
     """Probabilities (seeds, runs, images, classes) of all test images, their index rows, and the first model's facts.
 
+    Beside those of its model.json the facts have its `cost` and, as `models`, the model.json of every model.
+
     `data` holds the FaceSets of one data set, `models` the model folders of one system. In cross-validation each image
     is predicted by the model that has not seen its fold. All runs use the first seed; the others predict run 0 alone,
     and are NaN elsewhere.
@@ -48,18 +51,19 @@ def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.n
     seeds = [seed for seed in facts["train"]["seeds"] if (models / model_name(min(parts), seed)).exists()]
     views = list(test_views(raw, clean, features, test, params))
     shape = (len(seeds), params.runs, len(test), len(features.classes))
-    probabilities = np.full(shape, np.nan, np.float32)
+    probabilities, used = np.full(shape, np.nan, np.float32), []
     for fold, rows in parts.items():
         here = np.searchsorted(test, rows)
         for s, seed in enumerate(seeds):
             model = load_model(models / model_name(fold, seed), device)
+            used.append(model.facts)
             for run, view in enumerate(views if s == 0 else views[:1]):
                 part = {name: values[here] for name, values in view.items()}
                 probabilities[s, run, here] = model.predict(part, device)
     if not np.isfinite(probabilities[0]).all():
         raise MmferError(f"{models}: predictions are not finite; train again with a lower train.learning_rate")
     first = load_model(models / model_name(min(parts), seeds[0]))  # on the processor: what a user without a GPU has
-    facts = facts | {"cost": cost(first, views[0])}
+    facts = facts | {"cost": cost(first, views[0]), "models": used}
     return probabilities, features.index.loc[test].reset_index(drop=True), facts
 
 
@@ -132,6 +136,53 @@ def headline(metrics: dict[str, Any]) -> dict[str, dict[str, float]]:
     return short | {"cost": metrics["cost"]}
 
 
+def seed_figures(
+    probabilities: np.ndarray, labels: np.ndarray, kept: np.ndarray, seeds: list[int]
+) -> dict[int, dict[str, dict[str, float]]]:
+    """Accuracy of each seed's models by themselves, on the plain test faces: all of them, and those kept.
+
+    Probabilities are (seeds, runs, images, classes); an estimator has those of the first of `seeds` alone.
+    """
+    right = probabilities[:, 0].argmax(axis=2) == labels
+    parts = [{"test": {"one_run": row.mean()}, "test_kept": {"one_run": row[kept].mean()}} for row in right]
+    return dict(zip(seeds, parts, strict=False))
+
+
+def tracked_figures(metrics: dict[str, Any], models: list[dict[str, Any]]) -> dict[str, Any]:
+    """What MLflow gets of one system: the same names for all. `models` are their model.json."""
+    short = headline(metrics)
+    counted = {"parameters": math.nan, "flops": math.nan} | short["cost"]  # nan: not counted, of an estimator
+    training = {key: sum(model["result"][key] for model in models) for key in ("minutes", "samples_seen")}
+    whole = short["whole"] | {key: metrics["whole"]["averaged"][key] for key in ("macro_auc", "ece", "per_class")}
+    kept = {f"test_{name}": short[name] for name in ("kept", "kept_unique")}
+    return {"test": whole, **kept, "cost": counted | training | {"models": len(models)}}
+
+
+def version_tags(metrics: dict[str, Any], model: dict[str, Any]) -> dict[str, Any]:
+    """What tells a version of a registered model from others: which weights (its model.json), and how good.
+
+    Two versions with the same tags are one: nothing here may change as the same model is evaluated again.
+    """
+    figures = {f"test/{name}": metrics["whole"]["averaged"][name] for name in ("accuracy", "macro")}
+    figures["test/one_run"] = metrics["whole"]["plain"]["accuracy"]
+    rounded = {name: round(value, 4) for name, value in figures.items()}
+    fold = {"fold": model["fold"]} if model["fold"] >= 0 else {}
+    return {"model": model["run"], "weights": model["files"], "protocol": metrics["protocol"], **fold, **rounded}
+
+
+def version_description(metrics: dict[str, Any], models: list[dict[str, Any]]) -> str:
+    """The same for a reader. In cross-validation the first of `models` is registered, and the figure is of all."""
+    first, folds = models[0], len({model["fold"] for model in models})
+    accuracy, images = metrics["whole"]["averaged"]["accuracy"], metrics["whole"]["images"]
+    text = (
+        f"{metrics['system']} on {metrics['dataset']}, seed {first['seed']}: accuracy {100 * accuracy:.2f} % on the "
+        f"whole test set ({images} images, {metrics['whole']['runs']['count']} runs averaged); {metrics['protocol']}."
+    )
+    if first["fold"] < 0:
+        return text
+    return f"{text} This is the model of fold {first['fold']}; the accuracy is that of the models of all {folds} folds."
+
+
 def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
     """One line: which images tested, which chose the epoch, what leaks."""
     source = facts["made_by"]["from"]["from"]["from"]["params"]
@@ -169,6 +220,9 @@ class Result:
     runs: pd.DataFrame
     labels: np.ndarray
     averaged: np.ndarray  # probabilities (images, classes), mean over the runs
+    seeds: dict[int, dict[str, Any]]  # see `seed_figures`
+    models: list[dict[str, Any]]  # the model.json of each, from the first fold and seed on
+    first: Path  # the folder of the first
 
 
 def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
@@ -193,7 +247,10 @@ def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
     runs = pd.DataFrame({"accuracy": (chosen == labels).mean(axis=1)})
     runs["macro"] = [macro_accuracy(labels, run, len(classes)) for run in chosen]
     title = f"{system} on {facts['dataset']}: {head['protocol']}"
-    return Result(title, classes, metrics, runs, labels, probabilities[0].mean(axis=0))
+    seeds = seed_figures(probabilities, labels, index["kept"].to_numpy(dtype=bool), facts["train"]["seeds"])
+    models, averaged = facts["models"], probabilities[0].mean(axis=0)
+    first = data / "models" / system / model_name(models[0]["fold"], models[0]["seed"])
+    return Result(title, classes, metrics, runs, labels, averaged, seeds, models, first)
 
 
 def write_results(result: Result, folder: Path) -> list[Path]:

@@ -1,8 +1,8 @@
 """Every stage execution as an MLflow run: parameters, metrics, figures, and tags that tell the runs apart.
 
-The only importer of mlflow, and that inside functions, for it takes seconds. A stage never depends on this module: the
-first failure (server down, database locked, disk full, bad URI) is told in one line on stderr, and from then on every
-call does nothing.
+With mmfer.serving, which it uses, the only importer of mlflow, and that inside functions, for it takes seconds. A stage
+never depends on this module: the first failure (server down, database locked, disk full, bad URI) is told in one line
+on stderr, and from then on every call does nothing.
 
 Without MLFLOW_TRACKING_URI, runs go to mlflow.db in the repository root and artifacts to mlartifacts/ beside it.
 All runs share one experiment, so that one table compares them; docs/mlflow.md tells how.
@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,11 +33,13 @@ SEND_SECONDS = 1.0  # metrics are kept this long and sent together: a call costs
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",  # no warning where git is not installed
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # A dead server costs some 2 s (refused) or 15 s (silent) once; with MLflow's own values it is several minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
+ALIAS = "latest-evaluated"  # of a registered model's version
 INHERITED = ("dataset", "system", "stage", "kind", "ablation", "seed")  # tags that a child run has of its parent
 Result = TypeVar("Result")
 
@@ -85,26 +88,32 @@ class Run:
             yield run
 
     @contextmanager
-    def models(self) -> Iterator[Callable[[dict[str, Any], int], None]]:
-        """A log_metrics for trainings one after another: fold1-seed0/loss is the loss of a child with fold and seed.
+    def models(self) -> Iterator[Callable[[dict[str, Any], int, dict[str, int]], None]]:
+        """A log_metrics for trainings one after another, that takes as a third argument which of several models it is.
 
-        What names no model is this run's own.
+        {"fold": 1, "seed": 0} are the tags of a child named fold1-seed0; what is of {} is this run's own.
         """
-        run = self
+        run, current = self, {}
         with ExitStack() as child:
 
-            def log(metrics: dict[str, Any], step: int) -> None:
-                nonlocal run
-                model, _, _ = next(iter(metrics)).partition("/")
-                found = re.fullmatch(r"(?:fold(?P<fold>\d+)-)?seed(?P<seed>\d+)", model)
-                if found and run.name != f"{self.name} {model}":
+            def log(metrics: dict[str, Any], step: int, model: dict[str, int]) -> None:
+                nonlocal run, current
+                if model != current:
                     child.close()
-                    tags = {key: value for key, value in found.groupdict().items() if value is not None}
-                    run = child.enter_context(self.child(model, stage="train model", **tags))
-                prefix = f"{model}/" if found else ""
-                run.log_metrics({key.removeprefix(prefix): value for key, value in metrics.items()}, step)
+                    name = "-".join(f"{key}{value}" for key, value in model.items())
+                    run = child.enter_context(self.child(name, stage="train model", **model)) if model else self
+                    current = model
+                run.log_metrics(metrics, step)
 
             yield log
+
+    def register(self, model: Path, tags: dict[str, object], description: str) -> None:
+        """Make a trained model's folder the version ALIAS of the registered model mmfer-<dataset>-<system>.
+
+        For after the run's end: where the registry fails, the run is complete. `tags` tell versions apart: where there
+        is one with the same, the alias moves there and nothing is copied. Its other tags are the INHERITED ones.
+        """
+        self._connection.attempt(lambda: self._connection.register(self.run_id, self._tags, model, tags, description))
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -158,6 +167,11 @@ def ablation(system: str, systems: dict[str, dict[str, Any]]) -> str:
     own, other = _flat(block, "."), _flat(systems.get(_kind(system, block), block), ".")
     keys = [key for key in {**other, **own} if key != "kind" and own.get(key) != other.get(key)]
     return "; ".join(f"{key}={_plain(own.get(key, 'default'))}" for key in keys) or "none"
+
+
+def store_uri() -> str:
+    """Where the runs are kept: MLFLOW_TRACKING_URI, or else mlflow.db in the repository root."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(_root() / 'mlflow.db').as_posix()}"
 
 
 def inputs_hash(stage: str, dataset: str | None, system: str | None, folder: Path = Path()) -> str | None:
@@ -224,6 +238,41 @@ class _Connection:
             run_id, metrics=[Metric(*metric) for metric in metrics], params=[Param(*param) for param in params]
         )
 
+    def register(
+        self, run_id: str | None, run_tags: dict[str, str], model: Path, tags: dict[str, object], description: str
+    ) -> None:
+        """See Run.register."""
+        labels = {key: run_tags[key] for key in INHERITED if key in run_tags and key != "stage"}
+        name, identity = f"mmfer-{labels['dataset']}-{labels['system']}", _digest(_canonical(tags))
+        same = self.client.search_model_versions(f"name = '{name}' and tags.identity = '{identity}'", max_results=1)
+        if same:
+            number = same[0].version
+        else:
+            source = self._upload(run_id, model)
+            self._create_registered_model(name, {key: labels[key] for key in ("dataset", "system")})
+            own = {key: str(value) for key, value in tags.items()}
+            labels |= {**own, "identity": identity}
+            number = self.client.create_model_version(name, source, run_id, labels, description=description).version
+        self.client.set_registered_model_alias(name, ALIAS, number)
+
+    def _upload(self, run_id: str | None, model: Path) -> str:
+        """Write a model folder as an MLflow model among the run's artifacts; where it is."""
+        from mmfer.serving import write_served
+
+        with tempfile.TemporaryDirectory() as temporary:
+            write_served(Path(temporary, "model"), model, run_id)
+            self.client.log_artifacts(run_id, temporary)
+        return f"{self.client.get_run(run_id).info.artifact_uri}/model"
+
+    def _create_registered_model(self, name: str, tags: dict[str, str]) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(name, tags)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
     def _connect(self) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -232,13 +281,10 @@ class _Connection:
         # `attempt` tells a failure in one line; these would add retries, and the whole traceback of a locked database.
         for name in ("mlflow", "alembic", "urllib3.connectionpool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        # DVC sets DVC_ROOT; for an experiment in a temporary copy it is the user's own repository, not the copy.
-        # Absolute, for MLflow keeps one engine per URI, whatever the current folder becomes.
-        root = Path(os.environ.get("DVC_ROOT", "")).resolve()
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
+        uri = store_uri()
         self.client = MlflowClient(uri)
         # A server decides for itself where artifacts go.
-        location = (root / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
+        location = (_root() / "mlartifacts").as_uri() if uri.startswith("sqlite") else None
         self._experiment_id = self._find_experiment() or self._create_experiment(location)
 
     def _find_experiment(self) -> str | None:
@@ -272,6 +318,14 @@ def _running(connection: _Connection, name: str, tags: dict[str, str]) -> Iterat
     finally:
         run._send()
         connection.attempt(lambda: connection.client.set_terminated(run.run_id, status))
+
+
+def _root() -> Path:
+    """The repository. DVC sets DVC_ROOT; for an experiment in a temporary copy it is the user's own, not the copy.
+
+    Absolute, for MLflow keeps one engine per URI, whatever the current folder becomes.
+    """
+    return Path(os.environ.get("DVC_ROOT", "")).resolve()
 
 
 def _kind(system: str, block: dict[str, Any]) -> str:

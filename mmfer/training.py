@@ -115,9 +115,12 @@ def check_leaks(index: pd.DataFrame, rows: Rows) -> None:
 
 
 def train_all(
-    data: Path, system: tuple[str, dict], params: TrainParams, log: Callable[[dict, int], None]
+    data: Path, system: tuple[str, dict], params: TrainParams, log: Callable[[dict, int, dict[str, int]], None]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Train one system for every fold and seed -> totals and the curves of all trainings; `log` gets each epoch.
+    """Train one system for every fold and seed -> totals and the curves of all trainings.
+
+    `log` gets each epoch: metrics, number, and which of several models it is of, {"fold": 0, "seed": 1} or {"seed": 1};
+    {} where there is but one.
 
     data/models/<system> is replaced as a whole when all are trained; until then finished ones wait in .checkpoints.
     Models of the former folder that are wanted again are copied instead; `reused` among the totals counts them.
@@ -132,14 +135,15 @@ def train_all(
     models, finished = data / "models" / system[0], []
     with new_folder(models) as folder:
         for name, (fold, seed) in runs.items():
-            prefix = f"{name}/" if len(runs) > 1 else ""
+            which = {"seed": seed} if fold < 0 else {"fold": fold, "seed": seed}
+            model = which if len(runs) > 1 else {}
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
             rows = seen_rows(faces.index, fold, params, machine)
             facts["run"] = _hash(facts, read, rows)
             trained = models / name
             if not holds_run(trained, facts["run"]):
                 trained = CHECKPOINTS / facts["run"]
-                train_model(trained, facts, source, rows, params, lambda m, step, p=prefix: log(_slashed(m, p), step))
+                train_model(trained, facts, source, rows, params, lambda m, step, of=model: log(m, step, of))
                 finished.append(trained)
             _copy(trained, folder / name, facts)
     for trained in finished:
@@ -181,9 +185,9 @@ def model_name(fold: int, seed: int) -> str:
     return f"seed{seed}" if fold < 0 else f"fold{fold}-seed{seed}"
 
 
-def _slashed(record: dict[str, float], prefix: str) -> dict[str, float]:
+def _slashed(record: dict[str, float]) -> dict[str, float]:
     """MLflow's way to group metrics: train_loss -> train/loss."""
-    return {prefix + key.replace("train_", "train/").replace("val_", "val/"): value for key, value in record.items()}
+    return {key.replace("train_", "train/").replace("val_", "val/"): value for key, value in record.items()}
 
 
 def train_model(
@@ -289,7 +293,7 @@ def fit_network(
         state.history.append(record)
         _keep_best(state, record, params)
         save_checkpoint(state, checkpoint)
-        log(record, state.epoch)
+        log(_slashed(record), state.epoch)
         bar.update()
         _say(bar, record)
     bar.close()

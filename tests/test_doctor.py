@@ -128,7 +128,7 @@ def test_the_uri_is_that_of_tracking(tmp_path, monkeypatch, root):
     uris = []
     monkeypatch.setattr("mlflow.MlflowClient", lambda uri: uris.append(uri) or (_ for _ in ()).throw(OSError(uri)))
     tracking._Connection()
-    assert uris == [doctor.store_uri()]
+    assert uris == [tracking.store_uri()]
 
 
 def test_a_damaged_store_fails(tmp_path):

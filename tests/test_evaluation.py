@@ -101,6 +101,10 @@ def test_both_readings_of_ten_runs_and_every_file_of_the_stage(data, tmp_path):
     assert short["whole"]["accuracy"] == pytest.approx(whole["averaged"]["accuracy"], abs=1e-4)
     with np.load(data / "predictions/net.npz") as stored:
         assert stored["probabilities"].shape == (2, 3, 12, 3)
+    assert list(result.seeds) == [0, 1]
+    assert result.seeds[0]["test"]["one_run"] == pytest.approx(whole["plain"]["accuracy"])
+    assert [model["seed"] for model in result.models] == [0, 1]
+    assert result.first == data / "models/net/seed0"
 
 
 def test_a_test_set_of_one_class_has_no_roc_curve_and_is_written_all_the_same(tmp_path):
@@ -111,7 +115,8 @@ def test_a_test_set_of_one_class_has_no_roc_curve_and_is_written_all_the_same(tm
     metrics = measure(probabilities, index, CLASSES, PARAMS) | {"cost": {}}
     runs = pd.DataFrame({"accuracy": [0.75]})
     labels = index["label"].to_numpy()
-    write_results(evaluation.Result("t", CLASSES, metrics, runs, labels, probabilities[0, 0]), tmp_path)
+    result = evaluation.Result("t", CLASSES, metrics, runs, labels, probabilities[0, 0], {}, [], tmp_path)
+    write_results(result, tmp_path)
     assert pd.read_csv(tmp_path / "roc.csv").empty
 
 
@@ -120,3 +125,61 @@ def test_rejected_test_faces_are_predicted_all_the_same(data):
     metrics = evaluate(data, "net", PARAMS).metrics
     assert metrics["whole"]["images"] == 12
     assert metrics["kept"]["images"] == 10
+
+
+def test_the_accuracy_of_each_seed_by_itself():
+    predicted = np.array([[[0, 1, 1], [2, 2, 2]], [[0, 1, 2], [2, 2, 2]]])  # two seeds; only run 0 counts
+    labels, kept = np.array([0, 1, 2]), np.array([True, False, True])
+    figures = evaluation.seed_figures(np.eye(3)[predicted], labels, kept, [5, 7, 9])
+    assert figures == {
+        5: {"test": {"one_run": pytest.approx(2 / 3)}, "test_kept": {"one_run": 0.5}},
+        7: {"test": {"one_run": 1.0}, "test_kept": {"one_run": 1.0}},
+    }
+
+
+def _metrics(**cost):
+    averaged = {"accuracy": 0.71236, "accuracy_low": 0.7, "accuracy_high": 0.8, "macro": 0.6}
+    averaged |= {"macro_auc": 0.9, "ece": 0.1, "per_class": {"left": 0.5}}
+    part = {"images": 40, "coverage": 1.0, "averaged": averaged, "plain": {"accuracy": 0.65}, "runs": {"count": 10}}
+    head = {"dataset": "faces", "system": "net", "protocol": "tested on PublicTest; no epoch chosen"}
+    return head | dict.fromkeys(("whole", "kept", "kept_unique"), part) | {"cost": cost}
+
+
+def _model(fold, seed=4):
+    result = {"minutes": 1.5, "samples_seen": 100}
+    return {"fold": fold, "seed": seed, "run": "abc", "files": "def", "result": result}
+
+
+def test_what_is_tracked_has_the_same_names_for_networks_and_estimators():
+    network = evaluation.tracked_figures(_metrics(latency_ms=2.0, parameters=7, flops=9), [_model(0), _model(1)])
+    estimator = evaluation.tracked_figures(_metrics(latency_ms=2.0), [_model(-1)])
+    assert {name: list(part) for name, part in network.items()} == {name: list(p) for name, p in estimator.items()} | {
+        "cost": ["parameters", "flops", "latency_ms", "minutes", "samples_seen", "models"]
+    }
+    assert network["cost"] == {
+        **{"parameters": 7, "flops": 9, "latency_ms": 2.0},
+        **{"minutes": 3.0, "samples_seen": 200, "models": 2},
+    }
+    assert np.isnan(estimator["cost"]["parameters"])
+    assert network["test"]["per_class"] == {"left": 0.5}
+    assert "per_class" not in network["test_kept"]
+
+
+def test_a_version_is_told_apart_by_its_weights_and_figures_alone():
+    quick, slow = (evaluation.version_tags(_metrics(latency_ms=ms), _model(-1)) for ms in (2.0, 3.0))
+    assert quick == slow
+    assert quick == {
+        **{"model": "abc", "weights": "def", "protocol": "tested on PublicTest; no epoch chosen"},
+        **{"test/accuracy": 0.7124, "test/macro": 0.6, "test/one_run": 0.65},
+    }
+    assert evaluation.version_tags(_metrics(), _model(2))["fold"] == 2
+
+
+def test_a_version_is_described_with_its_test_set():
+    text = (
+        "net on faces, seed 4: accuracy 71.24 % on the whole test set (40 images, 10 runs averaged); "
+        "tested on PublicTest; no epoch chosen."
+    )
+    assert evaluation.version_description(_metrics(), [_model(-1)]) == text
+    of_folds = evaluation.version_description(_metrics(), [_model(0), _model(0, 5), _model(1), _model(1, 5)])
+    assert of_folds == f"{text} This is the model of fold 0; the accuracy is that of the models of all 2 folds."

@@ -225,9 +225,9 @@ def test_children_point_to_their_parent(client):
 
 def test_each_of_several_models_has_a_child_with_its_fold_and_seed(client):
     with stage_run("train", "one", {}, "ours", seed=0) as run, run.models() as log:
-        for name in ("fold0-seed0", "fold0-seed1"):
+        for seed in (0, 1):
             for epoch in (1, 2):
-                log({f"{name}/epoch": epoch, f"{name}/train/loss": 1 / epoch}, epoch)
+                log({"epoch": epoch, "train/loss": 1 / epoch}, epoch, {"fold": 0, "seed": seed})
     runs = runs_of(client)
     assert runs.pop("ours one train").data.metrics == {}
     assert sorted(runs) == ["ours one train fold0-seed0", "ours one train fold0-seed1"]
@@ -240,7 +240,7 @@ def test_each_of_several_models_has_a_child_with_its_fold_and_seed(client):
 
 def test_a_single_model_has_no_child(client):
     with stage_run("train", "one", {}, "ours", seed=0) as run, run.models() as log:
-        log({"epoch": 1, "train/loss": 0.5}, 1)
+        log({"epoch": 1, "train/loss": 0.5}, 1, {})
     assert {name: each.data.metrics for name, each in runs_of(client).items()} == {
         "ours one train": {"epoch": 1, "train/loss": 0.5}
     }
@@ -249,8 +249,8 @@ def test_a_single_model_has_no_child(client):
 def test_the_model_that_fails_is_marked_and_those_before_it_are_not(client):
     def stage():
         with stage_run("train", "one", {}) as run, run.models() as log:
-            log({"seed0/loss": 1.0}, 1)
-            log({"seed1/loss": 1.0}, 1)
+            log({"loss": 1.0}, 1, {"seed": 0})
+            log({"loss": 1.0}, 1, {"seed": 1})
             raise ValueError("diverged")
 
     with pytest.raises(ValueError, match="diverged"):

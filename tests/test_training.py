@@ -21,7 +21,7 @@ BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden"
 SHORT = {"epochs": 4, "batch_size": 16, "device": "cpu", "ema": 0.9, "mixup": 0.2, "schedule": "cosine"}
 
 
-def ignore(metrics, step):
+def ignore(metrics, step, model):
     pass
 
 
@@ -41,14 +41,14 @@ def test_an_interrupted_training_ends_with_the_same_weights(data):
     whole = weights(data)
     shutil.rmtree(data / "models")
 
-    def stop(metrics, step):
+    def stop(metrics, step, model):
         if step == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_all(data, ("net", BLOCK), params, stop)
     seen = []
-    train_all(data, ("net", BLOCK), params, lambda metrics, step: seen.append(step))
+    train_all(data, ("net", BLOCK), params, lambda metrics, step, model: seen.append(step))
     assert seen == [3, 4]
     assert all(torch.equal(whole[key], value) for key, value in weights(data).items())
 
@@ -61,7 +61,9 @@ def contents(folder):
 def test_a_model_that_is_wanted_again_is_not_trained_again(data, block, capsys):
     first, curves = train_all(data, ("net", block), TrainParams(**SHORT), ignore)
     before, epochs = contents(data / "models"), []
-    again, same = train_all(data, ("net", block), TrainParams(**SHORT), lambda metrics, step: epochs.append(step))
+    again, same = train_all(
+        data, ("net", block), TrainParams(**SHORT), lambda metrics, step, model: epochs.append(step)
+    )
     assert (contents(data / "models"), epochs) == (before, [])
     assert same.equals(curves)
     assert (first["reused"], again) == (0, first | {"reused": 1})
@@ -72,7 +74,7 @@ def test_another_seed_is_trained_alone_and_every_model_names_both(data):
     train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
     before, epochs = weights(data), []
     both = TrainParams(**SHORT | {"seeds": [0, 1]})
-    summary, curves = train_all(data, ("net", BLOCK), both, lambda metrics, step: epochs.append(step))
+    summary, curves = train_all(data, ("net", BLOCK), both, lambda metrics, step, model: epochs.append(step))
     assert (summary["models"], summary["reused"], epochs) == (2, 1, [1, 2, 3, 4])
     assert list(curves["seed"]) == [0] * 4 + [1] * 4
     assert all(torch.equal(before[key], value) for key, value in weights(data).items())
@@ -134,15 +136,15 @@ def test_a_model_is_trained_again_where_anything_that_defines_it_changed(data, m
 
 
 def test_a_seed_that_waits_in_checkpoints_is_kept_when_seeds_are_added(data):
-    def stop(metrics, step):
-        if step == 2 and "seed1/train/loss" in metrics:
+    def stop(metrics, step, model):
+        if step == 2 and model == {"seed": 1}:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"seeds": [0, 1]}), stop)
     epochs = []
     three = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
-    train_all(data, ("net", BLOCK), three, lambda metrics, step: epochs.append(step))
+    train_all(data, ("net", BLOCK), three, lambda metrics, step, model: epochs.append(step))
     assert epochs == [3, 4, 1, 2, 3, 4]
     assert not list((data.parent / ".checkpoints").iterdir())
 
