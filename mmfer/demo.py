@@ -23,7 +23,7 @@ from mmfer.errors import MmferError
 from mmfer.figures import OUTLINES, cell_orientations, stroke_segments
 from mmfer.media import PHOTOS, decode
 from mmfer.perturb import EYES, MOUTH, hide, lighten
-from mmfer.predictor import Explanation, Face, Predictor
+from mmfer.predictor import STRIDE, Explanation, Face, Predictor
 
 try:
     import streamlit as st
@@ -54,7 +54,7 @@ PACKAGE = (
 )
 LIMITS = (
     "It names the look of a face in one photo, not what somebody feels or is like, and must not be used to judge "
-    "people. Nothing leaves this machine, nothing is written to disk, and the photo is forgotten when the page is closed."
+    "people. Nothing leaves this machine, no photo is written to disk, and all is forgotten when the page is closed."
 )
 BUSY = threading.Lock()  # one analysis at a time: withholding a view changes the network that all sessions share
 
@@ -136,7 +136,8 @@ def hide_part(pixels: np.ndarray, face: Face, part: slice) -> None:
     left, top = np.minimum([x0, y0], np.floor(box[0] - 2).astype(int)).clip(0)
     right, bottom = np.maximum([x1, y1], np.ceil(box[1] + 3).astype(int))
     view = pixels[top:bottom, left:right]
-    view[:] = hide(view, box - [left, top])
+    if view.size:
+        view[:] = hide(view, box - [left, top])
 
 
 def same_face(face: Face, others: list[Face]) -> Face | None:
@@ -154,7 +155,8 @@ def mark_faces(pixels: np.ndarray, faces: list[Face], chosen: Face | None) -> np
         cv2.rectangle(drawn, (x0, y0), (x1, y1), LINE, thick * (2 if face is chosen else 1), cv2.LINE_AA)
         label = (f"{number} " if len(faces) > 1 else "") + face.expression
         font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(pixels.shape) / 900
-        (width, height), below = cv2.getTextSize(label, font, scale, thick)
+        width = cv2.getTextSize(label, font, scale, thick)[0][0]
+        (_, height), below = cv2.getTextSize("Ag", font, scale, thick)  # the same for every label
         left = max(min(x0, drawn.shape[1] - width - 2 * below), 0)
         base = y0 - below if y0 > height + 2 * below else min(y1, drawn.shape[0]) - below
         cv2.rectangle(drawn, (left, base - height - below), (left + width + 2 * below, base + below), LINE, -1)
@@ -192,10 +194,14 @@ def draw_hog(described: np.ndarray, params: ExtractParams) -> np.ndarray:
 
 
 def draw_saliency(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
-    """An aligned face (48, 48) uint8 -> (480, 480, 3): orange where hiding takes from the verdict, blue where it adds."""
-    share = cv2.resize(saliency / max(np.abs(saliency).max(), 1e-6), None, fx=ZOOM, fy=ZOOM)[..., None]
-    colour = np.where(share > 0, np.float32(ORANGE), np.float32(BLUE))
-    return (enlarge(image) + 0.75 * np.abs(share) * (colour - enlarge(image))).astype(np.uint8)
+    """An aligned face (48, 48) uint8 and the map of `explain` (48, 48) -> picture (480, 480, 3) uint8.
+
+    Orange where hiding takes from the verdict, blue where it adds.
+    """
+    coarse = cv2.resize(saliency, None, fx=1 / STRIDE, fy=1 / STRIDE, interpolation=cv2.INTER_AREA)  # its own grid
+    share = cv2.resize(coarse / max(np.abs(coarse).max(), 1e-6), None, fx=ZOOM * STRIDE, fy=ZOOM * STRIDE)[..., None]
+    colour, plain = np.where(share > 0, np.float32(ORANGE), np.float32(BLUE)), enlarge(image)
+    return (plain + 0.75 * np.abs(share) * (colour - plain)).astype(np.uint8)
 
 
 def bars(probabilities: dict[str, float], before: dict[str, float] | None = None) -> str:
@@ -272,56 +278,56 @@ def photo_part(predictor: Predictor) -> None:
 
 def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: list[Face], face: Face) -> None:
     """The controls, the photo as it is and as they change it, and why the face is taken for what it is."""
-    controls = st.columns(4, vertical_alignment="center", gap="medium")
+    controls = st.columns(3, vertical_alignment="center", gap="medium")
     light = controls[0].slider("Brightness", -80, 80, 0, 5, format="%+d %%") / 100
     contrast = controls[1].slider("Contrast", 20, 200, 100, 10, format="%d %%") / 100
-    mouth = controls[2].toggle("Hide mouth")
-    eyes = controls[3].toggle("Hide eyes")
+    toggles = controls[2].container(horizontal=True, gap="medium")
+    mouth, eyes = toggles.toggle("Hide mouth"), toggles.toggle("Hide eyes")
     change = light, contrast, mouth, eyes
-    clean, changed = st.columns(2, gap="medium")
-    shown_part(clean, "The photo", pixels, faces, face)
+    plain = change == (0, 1, False, False)
+    left, right = st.columns(2, gap="medium")
+    left.markdown("**The photo**")
+    left.image(mark_faces(pixels, faces, face), width="stretch", output_format="JPEG")
+    weak = "found only by the weak search: it may be no face at all"
     if face.score < 0:
-        st.warning("This face was found only by the weak search, and may be no face at all.")
-    subject = face
-    if change == (0, 1, False, False):
-        changed.markdown("**Changed**")
-        changed.info("Move a control above to darken, lighten or hide parts of the photo, and see what changes.")
+        left.warning(f"This face was {weak}.")
+    verdict_part(right if plain else left, face)
+    subject, title = face, "What the network sees"
+    if plain:
+        right.info("Move a control above to darken, lighten or hide parts of the photo, and see what changes.")
     else:
         altered = change_photo(pixels, faces, *change)
         found = kept("changed", (photo, change), lambda: predictor.predict([altered])[0])
-        subject = same_face(face, found)
-        shown_part(changed, "Changed", altered, found, subject, face)
-    if subject is not None:
-        key = photo, change, subject.box
-        seen, told = kept("reasons", key, lambda: (predictor.see(subject.image[None]), predictor.explain(subject)))
-        reasons_part(predictor, seen, told)
+        subject, title = same_face(face, found), f"{title} after the change"
+        right.markdown("**Changed**")
+        right.image(mark_faces(altered, found, subject), width="stretch", output_format="JPEG")
+        if subject is None:
+            right.warning("After this change the face is not found any more.")
+            return
+        if subject.score < 0:
+            right.warning(f"After this change the face is {weak}.")
+        verdict_part(right, subject, face)
+    key = photo, change, subject.box
+    seen, told = kept("reasons", key, lambda: (predictor.see(subject.image[None]), predictor.explain(subject)))
+    reasons_part(title, predictor, seen, told)
 
 
-def shown_part(
-    column: Any, title: str, pixels: np.ndarray, faces: list[Face], face: Face | None, before: Face | None = None
-) -> None:
-    """A photo with its faces marked, and the probabilities of one; beside those that it had `before`."""
-    column.markdown(f"**{title}**")
-    column.image(mark_faces(pixels, faces, face), width="stretch", output_format="JPEG")
-    if face is None:
-        column.warning("After this change the face is not found any more.")
+def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
+    """What a face expresses, as a line and bars; with what became of the verdict `before` a change."""
+    line = f"Most probably **{face.expression}**, {face.probabilities[face.expression]:.0%}"
+    if before is None:
+        place.markdown(line)
+        place.html(bars(face.probabilities))
         return
-    line = f"Face: **{face.expression}**, {face.probabilities[face.expression]:.0%}"
-    if before is not None:
-        name = before.expression
-        points = 100 * (face.probabilities[name] - before.probabilities[name])
-        line += f". {name}: {before.probabilities[name]:.0%} → {face.probabilities[name]:.0%} ({points:+.0f} points)"
-    column.markdown(line)
-    column.html(bars(face.probabilities, before and before.probabilities))
-    if before is not None:
-        column.caption("Orange marks: the photo without the change.")
-        if face.score < 0:
-            column.warning("After this change the face is found only by the weak search.")
+    was, now = (of.probabilities[before.expression] for of in (before, face))
+    place.markdown(f"{line}; {before.expression}: {was:.0%} → {now:.0%} ({100 * (now - was):+.0f} points)")
+    place.html(bars(face.probabilities, before.probabilities))
+    place.caption("Orange marks: the photo as it was.")
 
 
-def reasons_part(predictor: Predictor, seen: dict[str, np.ndarray], told: Explanation) -> None:
+def reasons_part(title: str, predictor: Predictor, seen: dict[str, np.ndarray], told: Explanation) -> None:
     """What the network is given of a face, which parts of it matter, and what it says without each view."""
-    st.subheader("What the network sees", anchor=False)
+    st.subheader(title, anchor=False)
     image, described = seen["images"][0], seen["hog"][0]
     points, verdict = 100 * max(told.saliency.max(), 0), told.expression
     pictures = [
@@ -338,7 +344,8 @@ def reasons_part(predictor: Predictor, seen: dict[str, np.ndarray], told: Explan
     if not told.without:
         st.caption("This model does not let its views be told apart.")
         return
-    st.caption(f"The network looks at a face in {len(told.without)} ways. Here each one is taken from it in turn.")
+    ways = f"The network looks at a face in {len(told.without)} ways. Here each is taken from it in turn."
+    st.caption(f"{ways} Orange marks: with all of them.")
     for column, (view, without) in zip(st.columns(len(told.without), gap="medium"), told.without.items(), strict=True):
         name, meaning = VIEWS.get(view, (view, ""))
         column.markdown(f"**Without {name}** ({meaning})")
