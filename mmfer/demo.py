@@ -21,7 +21,7 @@ from mmfer.detection import FRAME_SIDE, LARGE
 from mmfer.drawing import LINE, SAME_FACE, overlap
 from mmfer.errors import MmferError
 from mmfer.figures import OUTLINES, cell_orientations, stroke_segments
-from mmfer.media import PHOTOS, decode
+from mmfer.media import decode
 from mmfer.perturb import EYES, MOUTH, hide, lighten
 from mmfer.predictor import STRIDE, Explanation, Face, Predictor
 
@@ -34,9 +34,9 @@ HOST, UPLOAD_MB = "127.0.0.1", 20
 ZOOM = 10  # pictures of the aligned face are so many times as large
 ORANGE, BLUE = (213, 94, 0), (0, 114, 178)  # RGB; told apart with any kind of colour vision
 VIEWS = {
-    "image": ("the picture", "its grey pixels"),
-    "landmarks": ("the 68 points", "the shape of brows, eyes, nose and mouth"),
-    "hog": ("the edges", "HOG: where they run, and which way"),
+    "image": ("the picture", "grey pixels"),
+    "landmarks": ("the 68 points", "shape"),
+    "hog": ("the edges", "HOG"),
 }
 STYLE = """<style>
 .stMainBlockContainer {max-width: 1120px; padding-top: 2.5rem; padding-bottom: 2rem}
@@ -220,7 +220,7 @@ def verdict_without(expression: str, plain: dict[str, float], without: dict[str,
     now, points = max(without, key=without.get), 100 * (without[expression] - plain[expression])
     moved = f"{plain[expression]:.0%} → {without[expression]:.0%}"
     if now != expression:
-        return f"It would say **{now}** instead ({expression}: {moved})."
+        return f"Then **{now}** ({expression}: {moved})."
     if abs(points) < 3:
         return f"Still **{now}**, about as sure ({moved})."
     return f"Still **{now}**, {'more' if points > 0 else 'less'} sure ({moved})."
@@ -250,8 +250,8 @@ def photo_part(predictor: Predictor) -> None:
     """Ask for a photo, find its faces, show them."""
     source = st.radio("Photo from", ["a file", "the camera"], horizontal=True, label_visibility="collapsed")
     if source == "a file":
-        kinds = sorted(kind.lstrip(".") for kind in PHOTOS)
-        file = st.file_uploader("Photo", kinds, label_visibility="collapsed")
+        # Any name will do, as for `mmfer predict`; what is no photo gets a message below, which the browser's lacks.
+        file = st.file_uploader(f"A photo of at most {UPLOAD_MB} MB; a larger file turns red and is not sent.")
     else:
         file = st.camera_input("Photo", label_visibility="collapsed")
     if file is None:
@@ -314,13 +314,16 @@ def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: li
 
 def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
     """What a face expresses, as a line and bars; with what became of the verdict `before` a change."""
-    line = f"Most probably **{face.expression}**, {face.probabilities[face.expression]:.0%}"
+    share = f"{face.probabilities[face.expression]:.0%}"
     if before is None:
-        place.markdown(line)
+        place.markdown(f"Most probably **{face.expression}**, {share}")
         place.html(bars(face.probabilities))
         return
     was, now = (of.probabilities[before.expression] for of in (before, face))
-    place.markdown(f"{line}; {before.expression}: {was:.0%} → {now:.0%} ({100 * (now - was):+.0f} points)")
+    same = face.expression == before.expression
+    lead = "Still most probably" if same else f"Now most probably **{face.expression}**, {share};"
+    name = f"**{before.expression}**" if same else before.expression
+    place.markdown(f"{lead} {name}: {was:.0%} → {now:.0%} ({100 * (now - was):+.0f} points)")
     place.html(bars(face.probabilities, before.probabilities))
     place.caption("Orange marks: the photo as it was.")
 
@@ -331,7 +334,7 @@ def reasons_part(title: str, predictor: Predictor, seen: dict[str, np.ndarray], 
     image, described = seen["images"][0], seen["hog"][0]
     points, verdict = 100 * max(told.saliency.max(), 0), told.expression
     pictures = [
-        (draw_landmarks(image, seen["landmarks"][0]), "**68 points** on the face, turned upright, 48 x 48 pixels"),
+        (draw_landmarks(image, seen["landmarks"][0]), "**68 points** on the face, 48 x 48 pixels"),
         (draw_hog(described, ExtractParams(**predictor.model.facts["made_by"]["params"])), "**Edges** (HOG)"),
         (
             draw_saliency(image, told.saliency),
