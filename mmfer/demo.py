@@ -257,7 +257,7 @@ def photo_part(predictor: Predictor) -> None:
     if file is None:
         for name in ("photo", "clean", "changed", "reasons"):  # a photo that was taken away is forgotten
             st.session_state.pop(name, None)
-        st.info("Drop a photo with a face above: its expression is named, with what carried the decision.")
+        st.info("Drop or take a photo with a face: its expression is named, with what carried the decision.")
         return
     try:
         pixels = kept("photo", file.file_id, lambda: fit(decode(file.getvalue(), "This file")))
@@ -266,8 +266,8 @@ def photo_part(predictor: Predictor) -> None:
         return
     faces = kept("clean", file.file_id, lambda: predictor.predict([pixels])[0])
     if not faces:
-        st.image(pixels, width="stretch")
         st.warning("No face was found. Faces that look aside, lean or are smaller than 40 pixels are often missed.")
+        st.columns(2)[0].image(pixels, width="stretch", output_format="JPEG")
         return
     number = 0
     if len(faces) > 1:
