@@ -107,7 +107,8 @@ def keep_to_memory() -> None:
 def fit(pixels: np.ndarray) -> np.ndarray:
     """A photo (H, W, 3) uint8 with its longest side at most that at which faces are looked for."""
     factor = LARGE / max(pixels.shape)
-    return pixels if factor >= 1 else cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    height, width = (max(round(side * factor), 1) for side in pixels.shape[:2])
+    return pixels if factor >= 1 else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def change_photo(
