@@ -67,6 +67,20 @@ def predict(
                 raise  # the way to end a camera is no error
 
 
+@app.command(epilog="Ends with Ctrl-C. Needs the package streamlit: pip install 'mmfer[demo]'.")
+def demo(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1, for this machine alone.")] = 8501,
+    weights: Annotated[
+        Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
+) -> None:
+    """Open a local page: drop a photo, see its faces, why they were classified so, and what hiding parts changes."""
+    from mmfer.demo import serve
+
+    serve(weights, port, browser)
+
+
 @app.command()
 def doctor() -> None:
     """Check what mmfer needs: packages, model files, device, MLflow, DVC; a line each; exit code 1 if one fails."""

@@ -73,13 +73,14 @@ def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[n
     Landmarks are in pixels of the image; where no face was found they are fitted to the whole image.
     """
     predictor = load_predictor()
-    starts = range(0, len(images), CHUNK)
+    size = min(CHUNK, max(-(-len(images) // workers), 1))  # a few faces are shared among all workers too
+    starts = range(0, len(images), size)
 
     def work(start: int) -> tuple[np.ndarray, np.ndarray]:
-        return _find_chunk(images[start : start + CHUNK], predictor, params)
+        return _find_chunk(images[start : start + size], predictor, params)
 
     with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
-        silent = True if len(starts) == 1 else None  # None: where no terminal is attached
+        silent = True if len(images) <= CHUNK else None  # None: where no terminal is attached
         done = list(
             tqdm(pool.map(work, starts), total=len(starts), desc="faces", unit="chunk", leave=False, disable=silent)
         )

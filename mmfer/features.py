@@ -1,5 +1,6 @@
 """What the network sees of a face beside its pixels: landmarks and HOG (paper, 1.1). One face a row."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def hog(images: np.ndarray, params: ExtractParams) -> np.ndarray:
     return out
 
 
+@functools.cache
 def _gradient_tables(orientations: int) -> tuple[np.ndarray, np.ndarray]:
     """Bin (511, 511) uint8 and magnitude (511, 511) float32 of the gradient (dy - 255, dx - 255)."""
     dy, dx = np.mgrid[-255:256, -255:256].astype(np.float64)
