@@ -401,7 +401,7 @@ def test_the_page_in_a_browser(server, browser, rendered):
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(30) == 0
     left = [path.name for folder in server.folders.values() for path in folder.rglob("*") if path.is_file()]
-    assert all(name.startswith("fontlist") for name in left)  # matplotlib's cache, in HOME
+    assert all(name.startswith("fontlist") for name in left), left  # matplotlib's cache, in HOME
 
 
 def status_of(url):

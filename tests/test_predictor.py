@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from mmfer.augment import write_augmented
+from mmfer.calibration import tempered
 from mmfer.config import AugmentParams, CleanParams, ExtractParams
 from mmfer.datasets.duplicates import mark_duplicates
 from mmfer.detection import cut_face, detect
@@ -63,7 +65,10 @@ def test_predictor_prepares_faces_to_the_bit_as_the_stages_do(rendered, rng, pre
         assert seen[name].dtype == stored.dtype
         assert (seen[name] == stored).all(), name
     expected = predictor.model.predict({name: array[:] for name, array in seen.items()})
-    assert (predictor.predict_faces(faces) == expected).all()
+    temperature = predictor.model.facts["result"]["temperature"]
+    assert temperature < 0.9  # the probabilities told are not those of the network, only their order is
+    assert (predictor.predict_faces(faces) == tempered(expected, temperature)).all()
+    assert (predictor.predict_faces(faces).argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
 def test_probabilities_of_no_faces_have_their_shape(predictor):
@@ -198,6 +203,13 @@ print([name for name in ("torch", "pandas", "sklearn", "mlflow") if name in sys.
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_onnxruntime_keeps_no_record_of_its_use(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI")}
+    code = "from mmfer.predictor import Predictor; Predictor.load()"
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path):
