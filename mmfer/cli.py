@@ -44,6 +44,9 @@ def predict(
     weights: Annotated[
         Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
     ] = None,
+    min_score: Annotated[
+        float, typer.Option(help="Leave out faces that the detector scores lower; 0: all weak ones.")
+    ] = -0.7,
     workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces.")] = 2,
     every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, one frame in so many.")] = 1,
 ) -> None:
@@ -57,7 +60,7 @@ def predict(
     from mmfer.output import writer
     from mmfer.predictor import Predictor
 
-    predictor = Predictor.load(weights, workers)
+    predictor = Predictor.load(weights, workers, min_score)
     with writer(forms[0] if forms else "table", predictor.classes) as out, drawer(draw, every) as copies:
         found = results(read_media(paths or [], camera, every), predictor, BATCH if camera is None else 1)
         try:

@@ -29,13 +29,13 @@ class Detection:
     landmarks: np.ndarray
 
 
-def detect(grey: np.ndarray) -> list[Detection]:
-    """Photo (H, W) uint8 -> its faces, from left to right."""
+def detect(grey: np.ndarray, min_score: float = WEAK) -> list[Detection]:
+    """Photo (H, W) uint8 -> its faces of at least that score, from left to right."""
     longest = max(grey.shape)
     size = min(max(longest, SMALL), LARGE)
     best: list[Detection] = []
     for side in dict.fromkeys([size, SMALL, min(2 * size, LARGE)]):
-        found = _search(grey, side / longest)
+        found = _search(grey, side / longest, min_score)
         strict = [face for face in found if face.score >= STRICT]
         if strict:
             return sorted(strict, key=lambda face: tuple(face.box))
@@ -43,12 +43,12 @@ def detect(grey: np.ndarray) -> list[Detection]:
     return best
 
 
-def _search(grey: np.ndarray, factor: float) -> list[Detection]:
+def _search(grey: np.ndarray, factor: float, min_score: float) -> list[Detection]:
     height, width = (max(round(side * factor), 1) for side in grey.shape)
     scaled = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     scaled = cv2.copyMakeBorder(scaled, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT)
     with face_detector() as detector:
-        boxes, scores, _ = detector.run(scaled, 0, WEAK)
+        boxes, scores, _ = detector.run(scaled, 0, min_score)
     predictor, found = load_predictor(), []
     for box, score in zip(boxes, scores, strict=True):
         points = np.array([(point.x, point.y) for point in predictor(scaled, box).parts()], np.float64)

@@ -10,7 +10,7 @@ torch does; torch is needed for other folders, and to explain.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from mmfer.augment import invert, plain_looks, warp_faces
 from mmfer.calibration import tempered
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
-from mmfer.detection import Detection, cut_face, detect
+from mmfer.detection import WEAK, Detection, cut_face, detect
 from mmfer.errors import MmferError
 from mmfer.faces import find_faces, load_predictor, transforms_of
 from mmfer.features import hog, move_landmarks
@@ -65,22 +65,25 @@ class Explanation:
 class Predictor:
     """A trained model with the preparation that its training used; `classes` names the probabilities in order."""
 
-    def __init__(self, model: Any, workers: int = 2, folder: Path | None = None) -> None:
-        self.model, self.workers, self._folder = model, workers, folder
+    def __init__(self, model: Any, workers: int = 2, min_score: float = WEAK, folder: Path | None = None) -> None:
+        self.model, self.workers, self.min_score, self._folder = model, workers, min_score, folder
         self._temperature = model.facts["result"].get("temperature", 1.0)
         extract = model.facts["made_by"]
         self._extract = ExtractParams(**extract["params"])
         self._clean = CleanParams(**extract["from"]["from"]["params"])
 
     @classmethod
-    def load(cls, path: Path | str | None = None, workers: int = 2) -> "Predictor":
-        """Open the weights of the package, a model folder, or an .onnx file; `workers` threads look for faces."""
+    def load(cls, path: Path | str | None = None, workers: int = 2, min_score: float = WEAK) -> "Predictor":
+        """Open the weights of the package, a model folder, or an .onnx file.
+
+        `workers` threads look for faces; those of which the detector is less sure than `min_score` are left out.
+        """
         path = WEIGHTS if path is None else Path(path)
         if path.suffix == ".onnx":
-            return cls(load_onnx(path), workers)
+            return cls(load_onnx(path), workers, min_score)
         if (path / GRAPH).exists():
-            return cls(load_onnx(path / GRAPH), workers, path)
-        return cls(open_folder(path), workers)
+            return cls(load_onnx(path / GRAPH), workers, min_score, path)
+        return cls(open_folder(path), workers, min_score)
 
     @property
     def classes(self) -> list[str]:
@@ -95,7 +98,7 @@ class Predictor:
         greys = [grey_photo(image) for image in images]
         load_predictor()  # before the threads, each of which would load it
         with ThreadPoolExecutor(self.workers) as pool:  # dlib releases the GIL
-            found = list(pool.map(detect, greys))
+            found = list(pool.map(partial(detect, min_score=self.min_score), greys))
         crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
         if not crops:
             return [[] for _ in images]

@@ -137,6 +137,16 @@ def test_a_weak_face_comes_alone_and_its_score_says_so(rendered, monkeypatch):
     assert len(detect(canvas)) == 1
 
 
+def test_faces_below_the_least_score_are_left_out(rendered):
+    canvas = photo([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 240)])
+    scores = sorted(face.score for face in detect(canvas[..., 0]))
+    assert len(scores) == 2
+    between = sum(scores) / 2
+    (found,) = Predictor.load(min_score=between).predict([canvas])
+    assert [face.score for face in found] == [scores[1]]
+    assert Predictor.load(min_score=scores[1] + 0.1).predict([canvas]) == [[]]
+
+
 def test_number_of_workers_changes_nothing(rendered):
     photos = [photo([(face, 150, 100, 260)]) for face in rendered[0][:3]]
     assert Predictor.load(workers=1).predict(photos) == Predictor.load(workers=3).predict(photos)
