@@ -15,7 +15,7 @@ from mmfer.errors import run_app
 if TYPE_CHECKING:
     from mmfer.drawing import Drawer
     from mmfer.media import Fault, Picture
-    from mmfer.output import Writer
+    from mmfer.output import Add
     from mmfer.predictor import Face, Predictor
 
 BATCH = 8  # photos held at once
@@ -126,7 +126,7 @@ def results(
         yield from ((item, next(found) if isinstance(item, Picture) else []) for item in held)
 
 
-def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Writer", copies: "Drawer | None") -> int:
+def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Add", copies: "Drawer | None") -> int:
     """Print and draw all results; the exit code."""
     from tqdm import tqdm
 
@@ -135,7 +135,7 @@ def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Writer",
     read = faults = 0
     # Results on a terminal are progress enough.
     for item, faces in tqdm(found, unit="picture", leave=False, disable=True if sys.stdout.isatty() else None):
-        out.add(item, faces)
+        out(item, faces)
         if isinstance(item, Fault):
             faults += 1
             typer.echo(f"error: {item.message}", err=True)
