@@ -8,10 +8,20 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 from PIL import Image
 
 from mmfer.errors import MmferError
 from mmfer.media import FORMATS, Fault, Picture, decode, read_media, read_photo, to_rgb
+
+SHAPES = array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
+ARRAYS = st.one_of(
+    arrays(scalar_dtypes(), SHAPES),
+    arrays(st.sampled_from([np.uint8, np.uint16, np.bool_]), SHAPES),
+    arrays(np.float32, SHAPES, elements=st.floats(0, 1, width=32)),
+)
 
 
 @pytest.fixture
@@ -109,6 +119,23 @@ def test_grey_and_black_and_white_have_three_channels():
 
 
 SHAPES = [(1, 1), (1, 300), (300, 1), (7, 5), (7, 5, 1), (7, 5, 3), (7, 5, 4)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(ARRAYS)
+def test_any_array_becomes_rgb_or_is_refused(array):
+    try:
+        rgb = to_rgb(array)
+    except MmferError:
+        return  # its messages are tested below; any other exception fails
+    assert rgb.dtype == np.uint8
+    assert rgb.shape == (*array.shape[:2], 3)
+    assert rgb.flags.c_contiguous
+    grey = array.ndim == 2 or array.shape[2] == 1
+    highest = {"u": 255 if array.dtype == np.uint8 else 65535}.get(array.dtype.kind, 1)
+    expected = np.broadcast_to(array.reshape(*array.shape[:2], -1)[..., :3], rgb.shape) / highest * 255
+    assert np.abs(rgb - expected.astype(float)).max() <= 1
+    assert not grey or (rgb[..., 0] == rgb[..., 2]).all()
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -9,6 +9,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mmfer.augment import write_augmented
 from mmfer.calibration import tempered
@@ -174,6 +176,17 @@ def test_result_is_ready_for_json(rendered, predictor):
     assert told["expression"] == face.expression
     assert np.array(told["landmarks"]).shape == (68, 2)
     assert list(told["probabilities"]) == predictor.classes
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([(), (1,), (3,), (4,)]), st.integers(0, 2**32 - 1))
+def test_a_photo_of_any_shape_has_faces_or_none(height, width, channels, seed):
+    picture = np.random.default_rng(seed).integers(0, 256, (height, width, *channels), dtype=np.uint8)
+    (faces,) = Predictor.load(workers=1).predict([picture])
+    for face in faces:
+        assert np.isfinite(face.box).all()
+        assert np.isfinite(face.landmarks).all()
+        assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_what_is_no_face_image_is_refused(predictor):
