@@ -15,7 +15,8 @@ import numpy as np
 
 from mmfer.config import SyntheticSource
 from mmfer.datasets.synthetic import read_synthetic
-from mmfer.predictor import Predictor
+from mmfer.models import load_model
+from mmfer.predictor import WEIGHTS, Predictor
 
 
 def least(function, repeats: int) -> tuple[float, float]:
@@ -44,6 +45,9 @@ def main() -> None:
     seen = predictor.see(faces)
     note("faces", lambda: predictor.predict_faces(faces), 3)
     note("bare_network", lambda: predictor.model.predict(seen), 3)
+    if not weights:
+        network = load_model(WEIGHTS)
+        note("bare_network_in_torch", lambda: network.predict(seen), 3)
     with tempfile.TemporaryDirectory() as folder:
         cv2.imwrite(str(Path(folder, "p.png")), photo)
         command = [sys.executable, "-c", "from mmfer.cli import main; main()", "predict", "p.png"]

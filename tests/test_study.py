@@ -22,6 +22,7 @@ SYSTEMS = {
     "binary": (OURS, {"loss": "binary"}),
     "image": (OURS | {"branches": ["image"]}, {}),
     "svm": ({"components": 8}, {}),
+    "lenet": ({}, {}),
 }
 PARAMS = ReportParams(reference="ours", baseline="svm", faces_per_class=1)
 
@@ -108,9 +109,10 @@ def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(
     assert "all images of a person together" in text
 
 
-def test_an_estimator_can_be_the_reference(folders):
+@pytest.mark.parametrize("reference", ["svm", "lenet"])
+def test_an_estimator_or_a_network_without_branches_can_be_the_reference(folders, reference):
     data, metrics = folders
-    params = ReportParams(reference="svm", baseline="svm", faces_per_class=1)
-    text = write_chapter(data, metrics, metrics.parent / "studies/svm", params).with_suffix(".md").read_text()
-    assert "svm has no modalities that could be left out" in text
+    params = ReportParams(reference=reference, baseline="svm", faces_per_class=1)
+    text = write_chapter(data, metrics, metrics.parent / "studies" / reference, params).with_suffix(".md").read_text()
+    assert f"{reference} has no modalities that could be left out" in text
     assert "| faster than the compared networks | **not decidable** |" in text
