@@ -16,6 +16,11 @@ from mmfer.augment import write_augmented
 from mmfer.calibration import tempered
 from mmfer.config import AugmentParams, CleanParams, ExtractParams
 from mmfer.datasets.duplicates import mark_duplicates
+from mmfer.datasets.expressions import sample_units
+from mmfer.datasets.people import sample_person
+from mmfer.datasets.rendering import Light, Pose
+from mmfer.datasets.scenery import to_bytes
+from mmfer.datasets.synthetic import compose
 from mmfer.detection import cut_face, detect
 from mmfer.errors import MmferError
 from mmfer.faces import write_clean
@@ -102,6 +107,15 @@ def test_a_face_that_fills_its_photo_is_found(rendered, side):
 def test_a_face_at_the_border_is_found(rendered):
     canvas = photo([(rendered[0][3], 0, 260, 220)])[..., 0]
     assert [inside(face.box, 0, 260, 220) for face in detect(canvas)] == [True]
+
+
+@pytest.mark.parametrize(("yaw", "found"), [(0.5, 1), (1.3, 0)])
+def test_a_face_turned_to_the_side_is_found_and_one_in_profile_is_no_fault(yaw, found):
+    rng = np.random.default_rng(0)
+    person, units = sample_person(rng), sample_units(rng, "happy", 1.0)
+    head, _ = compose(rng, person, units, Pose(yaw=yaw), Light(0.0, -0.3, 0.95, 0.45, 0.7), np.zeros(2), 240, None)
+    (faces,) = Predictor.load(min_score=0).predict([to_bytes(head)])
+    assert len(faces) == found
 
 
 def test_a_small_face_alone_is_found(rendered):
