@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mmfer.errors import run_app
+from mmfer.errors import require, run_app
 
 if TYPE_CHECKING:
     from mmfer.drawing import Drawer
@@ -79,6 +79,7 @@ def demo(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
     """Open a local page: drop a photo, see its faces, why they were classified so, and what hiding parts changes."""
+    require("demo", "streamlit")
     from mmfer.demo import serve
 
     serve(weights, port, browser)

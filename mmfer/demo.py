@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import streamlit as st
 
 from mmfer.config import FACE_PX, ExtractParams
 from mmfer.detection import FRAME_SIDE, LARGE
@@ -24,11 +25,6 @@ from mmfer.figures import OUTLINES, cell_orientations, stroke_segments
 from mmfer.media import decode
 from mmfer.perturb import EYES, MOUTH, hide, lighten
 from mmfer.predictor import STRIDE, Explanation, Face, Predictor
-
-try:
-    import streamlit as st
-except ModuleNotFoundError as error:
-    raise MmferError(f"demo: {error.name} is not installed; run `pip install 'mmfer[demo]'`") from None
 
 HOST, UPLOAD_MB = "127.0.0.1", 20
 ZOOM = 10  # pictures of the aligned face are so many times as large

@@ -107,18 +107,20 @@ def point_model() -> Finding:
 
 
 def weights() -> Finding:
-    """Every model that the package brings: it loads and predicts a face of noise."""
+    """Every model that the package brings: in torch, and as it answers, it loads and predicts a face of noise."""
     from mmfer.export import example_faces
     from mmfer.models import load_model
+    from mmfer.predictor import Predictor
 
     folders = sorted(file.parent for file in WEIGHTS.glob("*/model.json"))
     if not folders:
         return Finding("FAIL", f"{WEIGHTS}: no model; run `pip install --force-reinstall mmfer`")
     for folder in folders:
-        model = load_model(folder)
-        probabilities = model.predict(example_faces(model))
-        if not abs(probabilities.sum(axis=1) - 1).max() < 1e-3:
-            return Finding("FAIL", f"{folder}: predicts no probabilities; install torch again: `pip install torch`")
+        for model in (load_model(folder), Predictor.load(folder).model):
+            probabilities = model.predict(example_faces(model))
+            if not abs(probabilities.sum(axis=1) - 1).max() < 1e-3:
+                remedy = "run `pip install --force-reinstall torch onnxruntime`"
+                return Finding("FAIL", f"{folder}: predicts no probabilities; {remedy}")
     return Finding("ok", ", ".join(folder.name for folder in folders))
 
 

@@ -44,7 +44,7 @@ class Whole(nn.Module):
 def export_onnx(folder: Path, target: Path | None = None) -> Path:
     """Write the network of a model folder as an ONNX file, with all of model.json in its metadata -> the file.
 
-    Without a target that is model.onnx in the folder: the graph alone, a few hundred KiB, which refers to the weights
+    Without a target that is model.onnx in the folder: the graph alone, some 100 KiB, which refers to the weights
     beside it; Predictor.load(folder) uses it from then on, for it answers sooner than torch is imported.
 
     Inputs, of which the file has those that the network reads: images uint8 (n, 48, 48), landmarks float32 (n, 68, 2),

@@ -275,7 +275,7 @@ def test_weights_are_opened_before_the_server_starts(tmp_path):
 
 def test_without_streamlit_the_remedy_is_told():
     without = [*COMMAND[:2], f"import sys; sys.modules['streamlit'] = None; {COMMAND[2]}", "demo"]
-    message = "error: demo: streamlit is not installed; run `pip install 'mmfer[demo]'`\n"
+    message = "error: streamlit not installed; run `pip install 'mmfer[demo]'`\n"
     assert refused(command=without) == message
 
 
