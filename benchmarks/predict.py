@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,14 +21,16 @@ from mmfer.models import load_model
 from mmfer.predictor import WEIGHTS, Predictor
 
 
-def least(function, repeats: int) -> tuple[float, float]:
-    """The least wall and processor time of some calls, in seconds."""
-    times = []
+def least(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The least wall and processor time of some calls of each, in seconds; they take turns, so load falls on all."""
+    times = {name: [] for name in functions}
     for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        function()
-        times.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return min(wall for wall, _ in times), min(cpu for _, cpu in times)
+        for name, function in functions.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            function()
+            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    walls = {name: round(min(wall for wall, _ in taken), 4) for name, taken in times.items()}
+    return walls | {f"{name}_cpu": round(min(cpu for _, cpu in taken), 4) for name, taken in times.items()}
 
 
 def main() -> None:
@@ -36,24 +40,19 @@ def main() -> None:
     predictor = Predictor.load(*weights)
     photo = np.full((480, 640), 150, np.uint8)
     photo[100:340, 200:440] = cv2.resize(faces[5], (240, 240), interpolation=cv2.INTER_CUBIC)
-    result = {}
-
-    def note(name: str, function, repeats: int) -> None:
-        result[name], result[f"{name}_cpu"] = (round(value, 4) for value in least(function, repeats))
-
-    note("photo_640x480", lambda: predictor.predict([photo]), 20)
     seen = predictor.see(faces)
-    note("faces", lambda: predictor.predict_faces(faces), 3)
-    note("bare_network", lambda: predictor.model.predict(seen), 3)
+    in_batch = {"faces": lambda: predictor.predict_faces(faces), "bare_network": lambda: predictor.model.predict(seen)}
     if not weights:
         network = load_model(WEIGHTS)
-        note("bare_network_in_torch", lambda: network.predict(seen), 3)
+        in_batch["bare_network_in_torch"] = lambda: network.predict(seen)
+    result = least({"photo_640x480": lambda: predictor.predict([photo])}, 20) | least(in_batch, 5)
+    result["ratio_to_bare_network"] = round(result["bare_network"] / result["faces"], 3)
     with tempfile.TemporaryDirectory() as folder:
         cv2.imwrite(str(Path(folder, "p.png")), photo)
         command = [sys.executable, "-c", "from mmfer.cli import main; main()", "predict", "p.png"]
         command += [arg for path in weights for arg in ("--weights", str(Path(path).absolute()))]
-        note("cold_start", lambda: subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL), 2)
-    del result["cold_start_cpu"]  # that of a child is not counted
+        start = partial(subprocess.run, command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        result["cold_start"] = least({"cold_start": start}, 2)["cold_start"]  # the time of a child is wall time only
     print(json.dumps({"faces_in_batch": len(faces)} | result))
 
 

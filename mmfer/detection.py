@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from mmfer.config import FACE_PX
-from mmfer.faces import face_detector, load_predictor
+from mmfer.faces import edges, face_detector
+from mmfer.landmarks import find_landmarks
 
 STRICT, WEAK = 0.0, -0.7
 SMALL, LARGE = 192, 1600  # longest sides, in pixels, between which a photo is searched
@@ -49,13 +50,12 @@ def _search(grey: np.ndarray, factor: float, min_score: float) -> list[Detection
     scaled = cv2.copyMakeBorder(scaled, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT)
     with face_detector() as detector:
         boxes, scores, _ = detector.run(scaled, 0, min_score)
-    predictor, found = load_predictor(), []
-    for box, score in zip(boxes, scores, strict=True):
-        points = np.array([(point.x, point.y) for point in predictor(scaled, box).parts()], np.float64)
-        corners = np.array([box.left(), box.top(), box.right() + 1, box.bottom() + 1])
-        # Edges of pixels scale as they are, centres of pixels are half a pixel from them.
-        found.append(Detection((corners - BORDER) / factor, score, (points - BORDER + 0.5) / factor - 0.5))
-    return found
+    areas = np.array([edges(box) for box in boxes], np.int64).reshape(-1, 4)
+    points = find_landmarks(scaled[None], areas, of=np.zeros(len(areas), np.int64))
+    # Edges of pixels scale as they are, centres of pixels are half a pixel from them.
+    corners = (areas - BORDER + np.array([0, 0, 1, 1])) / factor
+    places = (points.astype(np.float64) - BORDER + 0.5) / factor - 0.5
+    return [Detection(*face) for face in zip(corners, scores, places, strict=True)]
 
 
 def cut_face(grey: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -96,13 +96,13 @@ def package(module: str) -> Finding:
 
 def point_model() -> Finding:
     """The file of the 68-point predictor."""
-    from mmfer.faces import load_predictor
+    from mmfer.landmarks import MODEL, load_shape_model
 
     start = time.perf_counter()
-    load_predictor()
+    load_shape_model()
     seconds = time.perf_counter() - start
     folder = Path(importlib.util.find_spec(MODULE_OF_POINTS).submodule_search_locations[0])
-    file = folder / "models" / "shape_predictor_68_face_landmarks.dat"
+    file = folder / "models" / MODEL
     return Finding("ok", f"{file}, {file.stat().st_size / 2**20:.1f} MiB, loads in {seconds:.1f} s")
 
 

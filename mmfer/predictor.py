@@ -22,8 +22,9 @@ from mmfer.calibration import tempered
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.detection import WEAK, Detection, cut_face, detect
 from mmfer.errors import MmferError
-from mmfer.faces import find_faces, load_predictor, transforms_of
+from mmfer.faces import face_detector, find_faces, transforms_of
 from mmfer.features import hog, move_landmarks
+from mmfer.landmarks import load_shape_model
 from mmfer.onnx_model import GRAPH, load_onnx
 
 WEIGHTS = Path(__file__).parent / "weights" / "compact"
@@ -96,8 +97,11 @@ class Predictor:
         How faces are found is told in mmfer.detection. MmferError where a path is not a photo.
         """
         greys = [grey_photo(image) for image in images]
-        load_predictor()  # before the threads, each of which would load it
-        with ThreadPoolExecutor(self.workers) as pool:  # dlib releases the GIL
+        with ThreadPoolExecutor(self.workers) as pool:
+            # Before the threads, each of which would read it; the detector takes as long to make, the first time.
+            landmark_model = pool.submit(load_shape_model)
+            with face_detector():
+                landmark_model.result()
             found = list(pool.map(partial(detect, min_score=self.min_score), greys))
         crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
         if not crops:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mmfer import doctor, faces, tracking
+from mmfer import doctor, landmarks, tracking
 from mmfer.cli import app
 from mmfer.doctor import Finding, examine
 from mmfer.errors import MmferError
@@ -67,7 +67,7 @@ def test_a_damaged_point_model_is_to_be_installed_again(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/shape_predictor_68_face_landmarks.dat").write_bytes(b"half")
     package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr(faces.importlib.util, "find_spec", lambda _: package)
+    monkeypatch.setattr(landmarks.importlib.util, "find_spec", lambda _: package)
     found = examine("68-point model", doctor.point_model)
     assert found.mark == "FAIL"
     assert "--force-reinstall face_recognition_models" in found.text

@@ -1,7 +1,5 @@
 """Alignment against geometry; detection on rendered faces and non-faces; the fall-back."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
@@ -16,7 +14,6 @@ from mmfer.faces import (
     alignment,
     find_faces,
     kept_shares,
-    load_predictor,
     write_clean,
 )
 from mmfer.faceset import digests, new_faceset, new_index, write_array
@@ -84,20 +81,3 @@ def test_a_threshold_that_keeps_no_face_of_a_split_is_refused(tmp_path, rng, ren
     with pytest.raises(MmferError, match=r"clean\.threshold: 0\.0 keeps no face of the test images; lower it"):
         write_clean(tmp_path / "raw", tmp_path / "clean", CleanParams(), 1)
     assert not (tmp_path / "clean").exists()
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no model"])
-def test_a_damaged_68_point_model_is_named(tmp_path, monkeypatch, content):
-    (tmp_path / "models").mkdir()
-    if content is not None:
-        (tmp_path / "models" / "shape_predictor_68_face_landmarks.dat").write_bytes(content)
-    package = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: package)
-    with pytest.raises(MmferError, match=r"landmarks\.dat: not a 68-point model .*force-reinstall"):
-        load_predictor()
-
-
-def test_a_missing_68_point_model_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MmferError, match="pip install face_recognition_models"):
-        load_predictor()
