@@ -19,7 +19,7 @@ repro: install  ## rebuild everything that params.yaml names
 	dvc repro
 
 test: install  ## run the whole test suite
-	python -m pytest
+	python -m pytest --numprocesses 2 --dist loadfile
 
 lint: install  ## check style and formatting
 	ruff check .

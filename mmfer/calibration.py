@@ -26,16 +26,24 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[dict[str, float]]:
-    """Probabilities (N, C), labels (N,) -> images, confidence and accuracy of each bin of confidence with faces in it.
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins of confidence (Guo et al. 2017, eq. 3)."""
+    place, confidence, right = _binned(probabilities, labels, bins)
+    return float(np.abs(np.bincount(place, weights=right - confidence)).sum() / len(labels))
 
-    The bins are those of statistics.expected_calibration_error.
-    """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[dict[str, float]]:
+    """Probabilities (N, C), labels (N,) -> images, confidence and accuracy of each bin of confidence that has any."""
+    place, confidence, right = _binned(probabilities, labels, bins)
     rows = []
-    for chosen in (place == k for k in range(bins)):
-        if chosen.any():
-            means = {"confidence": confidence[chosen].mean(), "accuracy": right[chosen].mean()}
-            rows.append({"images": int(chosen.sum())} | {name: round(float(v), 4) for name, v in means.items()})
+    for chosen in (place == k for k in np.unique(place)):
+        means = {"confidence": confidence[chosen].mean(), "accuracy": right[chosen].mean()}
+        rows.append({"images": int(chosen.sum())} | {name: round(float(v), 4) for name, v in means.items()})
     return rows
+
+
+def _binned(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bin, confidence and whether it is right (N,) of each row; bins are open below and closed above (Guo et al.)."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    return place, confidence, probabilities.argmax(axis=1) == labels

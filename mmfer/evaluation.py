@@ -15,21 +15,21 @@ import numpy as np
 import pandas as pd
 
 from mmfer.augment import random_copies
-from mmfer.calibration import tempered
+from mmfer.calibration import expected_calibration_error, tempered
 from mmfer.config import EvaluateParams, ExtractParams
 from mmfer.errors import MmferError
 from mmfer.faceset import FaceSet, open_faceset
 from mmfer.features import hog, move_landmarks
 from mmfer.files import new_file, write_csv, write_json
 from mmfer.models import cost, load_model
+from mmfer.splits import folds_of, split_rows
 from mmfer.statistics import (
     class_roc_curves,
     confusion_matrix,
-    expected_calibration_error,
     macro_accuracy,
     summarise,
 )
-from mmfer.training import choose_device, folds_of, model_name, split_rows
+from mmfer.training import choose_device, model_name
 
 TEST_SETS = ("whole", "kept", "kept_unique")
 

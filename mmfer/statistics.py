@@ -5,6 +5,7 @@ Shares are between 0 and 1. A class that does not occur among the labels has no 
 
 import numpy as np
 
+from mmfer.calibration import expected_calibration_error
 from mmfer.errors import MmferError
 
 
@@ -72,17 +73,6 @@ def macro_auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
     classes = [str(label) for label in range(probabilities.shape[1])]
     areas = [area for _, _, area in class_roc_curves(probabilities, labels, classes).values()]
     return float(np.mean(areas)) if areas else float("nan")
-
-
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins of confidence (Guo et al. 2017, eq. 3).
-
-    Bins are open below and closed above, as in the paper's definition.
-    """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    correct = probabilities.argmax(axis=1) == labels
-    row_bin = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    return float(np.abs(np.bincount(row_bin, weights=correct - confidence)).sum() / len(labels))
 
 
 def bootstrap_interval(

@@ -1,4 +1,4 @@
-"""Training: which rows belong to which part, the loop for networks, one fit for estimators.
+"""Training: the loop for networks, one fit for estimators.
 
 A run is defined by its data, parameters, fold, seed and code; the hash of these names its checkpoint, so an interrupted
 training goes on where it was and ends with the same weights (on CPU bit for bit, unless `max_minutes` ends it). It also
@@ -30,21 +30,13 @@ from mmfer.faceset import FaceSet, open_faceset
 from mmfer.files import new_file, new_folder, write_json
 from mmfer.inputs import prepare, stored_names
 from mmfer.models import Model, build, holds_run, model_facts, save_model
+from mmfer.splits import Rows, first_copies, folds_of, split_rows
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
 SHARED_CODE = (  # with a system's own module it defines how that is trained
     *("systems/__init__.py", "systems/layers.py", "systems/estimators.py"),
-    *("training.py", "calibration.py", "inputs.py", "models.py"),
+    *("training.py", "calibration.py", "inputs.py", "models.py", "splits.py"),
 )
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Row numbers of the augmented FaceSet; `val` may be empty."""
-
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
 
 
 @dataclass
@@ -63,55 +55,6 @@ class State:
     def result(self) -> nn.Module:
         """The network to use: the averaged one, where there is one."""
         return self.network if self.average is None else self.average
-
-
-def folds_of(index: pd.DataFrame) -> list[int]:
-    """The trainings that a data set asks for: its folds, or -1 alone where it has a test split."""
-    folds = sorted(int(fold) for fold in index["fold"].unique() if fold >= 0)
-    return folds or [-1]
-
-
-def split_rows(index: pd.DataFrame, fold: int, select: str) -> Rows:
-    """Rows of training, validation and test for one fold (-1: the splits of the data set).
-
-    In cross-validation fold k tests; with select = best fold k + 1 validates, else no epoch is chosen and it trains.
-    """
-    plain, trainable = (index["copy"] == 0).to_numpy(), index["trainable"].to_numpy()
-    split, folds = index["split"].to_numpy(), index["fold"].to_numpy()
-    if fold < 0:
-        test, val = split == "test", split == "val"
-    else:
-        test = folds == fold
-        val = (folds == (fold + 1) % len(folds_of(index))) & (select == "best")
-    rows = Rows(*(np.flatnonzero(part) for part in (trainable & ~test & ~val, val & plain, test & plain)))
-    check_leaks(index, rows)
-    return rows
-
-
-def first_copies(index: pd.DataFrame, rows: np.ndarray, copies: int | None) -> np.ndarray:
-    """Those of the training rows that are among the first `copies` of their face; None: all of them."""
-    numbers = index["copy"].to_numpy()[rows]
-    made = int(numbers.max()) + 1
-    if (copies or made) > made:
-        raise MmferError(
-            f"params.yaml: train.copies: {copies} is more than the {made} of each face that there are; "
-            "lower it or raise augment.copies"
-        )
-    return rows[numbers < (copies or made)]
-
-
-def check_leaks(index: pd.DataFrame, rows: Rows) -> None:
-    """MmferError if a picture, or a person whose folds were to keep people apart, is on two sides."""
-    by_person = index["subject"].notna().all() and index.groupby("subject")["fold"].nunique().max() == 1
-    for column in ("digest", "parent", *(["subject"] if by_person else [])):
-        values = index[column].to_numpy()
-        held_out = np.concatenate([rows.val, rows.test])
-        shared = set(values[rows.train]) & set(values[held_out])
-        if shared:
-            some = sorted(map(str, shared))[0]
-            raise MmferError(
-                f"leak: {len(shared)} {column}s, {some} among them, are in training and held out; rebuild raw"
-            )
 
 
 def train_all(

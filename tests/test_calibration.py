@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmfer.calibration import fit_temperature, reliability, tempered
-from mmfer.statistics import expected_calibration_error
+from mmfer.calibration import expected_calibration_error, fit_temperature, reliability, tempered
 
 
 def drawn(rng, n, sharpness):
@@ -56,3 +55,17 @@ def test_the_diagram_s_gaps_are_the_calibration_error(rng):
     probabilities, labels = drawn(rng, 3000, 2.0)
     gaps = [row["images"] * abs(row["confidence"] - row["accuracy"]) for row in reliability(probabilities, labels)]
     assert sum(gaps) / 3000 == pytest.approx(expected_calibration_error(probabilities, labels), abs=1e-4)
+
+
+def test_calibration_error_of_a_hand_computed_case():
+    # Two bins: (0, 0.5] holds 0.5, right; (0.5, 1] holds 0.9 right and 0.7 wrong, gap |1 - 1.6|.
+    probabilities = np.array([[0.5, 0.5], [0.1, 0.9], [0.7, 0.3]])
+    error = expected_calibration_error(probabilities, np.array([0, 1, 1]), bins=2)
+    assert error == pytest.approx((0.5 + 0.6) / 3)
+
+
+def test_calibration_error_is_small_where_labels_are_drawn_from_the_probabilities(rng):
+    probabilities = rng.dirichlet(np.ones(3), size=50_000).astype(np.float32)
+    labels = (rng.random((50_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+    assert expected_calibration_error(probabilities, labels) < 0.01
+    assert expected_calibration_error(np.eye(3)[labels], labels) == 0

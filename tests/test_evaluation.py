@@ -10,7 +10,8 @@ from mmfer import evaluation
 from mmfer.config import EvaluateParams, TrainParams
 from mmfer.evaluation import calibration, evaluate, measure, predict_runs, write_results
 from mmfer.faceset import open_faceset
-from mmfer.training import split_rows, train_all
+from mmfer.splits import split_rows
+from mmfer.training import train_all
 from tests.tiny import CLASSES, write_tiny
 
 BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}

@@ -95,20 +95,6 @@ def test_macro_auc_of_a_single_class_is_undefined(probabilities):
     assert np.isnan(statistics.macro_auc(probabilities, np.zeros(500, dtype=int)))
 
 
-def test_calibration_error_of_a_hand_computed_case():
-    # Two bins: (0, 0.5] holds 0.5, right; (0.5, 1] holds 0.9 right and 0.7 wrong, gap |1 - 1.6|.
-    probabilities = np.array([[0.5, 0.5], [0.1, 0.9], [0.7, 0.3]])
-    error = statistics.expected_calibration_error(probabilities, np.array([0, 1, 1]), bins=2)
-    assert error == pytest.approx((0.5 + 0.6) / 3)
-
-
-def test_calibration_error_is_small_where_labels_are_drawn_from_the_probabilities(rng):
-    probabilities = rng.dirichlet(np.ones(3), size=50_000).astype(np.float32)
-    labels = (rng.random((50_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
-    assert statistics.expected_calibration_error(probabilities, labels) < 0.01
-    assert statistics.expected_calibration_error(np.eye(3)[labels], labels) == 0
-
-
 def _resampled(labels, predicted, statistic, rng):
     rows = rng.integers(0, len(labels), (4000, len(labels)))
     if statistic == "accuracy":

@@ -14,7 +14,8 @@ from mmfer.config import TrainParams
 from mmfer.errors import MmferError
 from mmfer.faceset import open_faceset
 from mmfer.models import load_model
-from mmfer.training import check_leaks, epoch_rows, loss, split_rows, train_all
+from mmfer.splits import split_rows
+from mmfer.training import epoch_rows, loss, train_all
 from tests.tiny import write_tiny
 
 BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
@@ -183,26 +184,6 @@ def test_the_temperature_is_fitted_on_the_validation_faces_alone(data):
     stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
     expected = fit_temperature(model.predict(stored), faces.index["label"].to_numpy()[rows])
     assert model.facts["result"]["temperature"] == pytest.approx(expected, abs=1e-3)
-
-
-def test_folds_are_tested_by_models_that_have_not_seen_them(tmp_path):
-    index = open_faceset(write_tiny(tmp_path, folds=4) / "features").index
-    for fold in range(4):
-        rows = split_rows(index, fold, "best")
-        assert set(index["fold"][rows.test]) == {fold}
-        assert set(index["fold"][rows.val]) == {(fold + 1) % 4}
-        assert set(index["fold"][rows.train]) == {0, 1, 2, 3} - {fold, (fold + 1) % 4}
-        assert not split_rows(index, fold, "last").val.size
-        assert (index["copy"][rows.test] == 0).all()
-
-
-@pytest.mark.parametrize("column", ["digest", "parent", "subject"])
-def test_a_leak_stops_the_training(data, column):
-    index = open_faceset(data / "features").index
-    rows = split_rows(index, -1, "last")
-    index.loc[rows.train[0], column] = index.loc[rows.test[0], column]
-    with pytest.raises(MmferError, match=f"leak: 1 {column}s"):
-        check_leaks(index, rows)
 
 
 def test_every_row_is_seen_once_in_a_pass():
