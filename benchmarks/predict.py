@@ -1,6 +1,7 @@
 """What using the network costs: one photo, faces in batch beside the bare network, a cold start; prints JSON.
 
-`python benchmarks/predict.py [weights]`. All in seconds; `*_cpu` is processor time, which other load changes less.
+`python benchmarks/predict.py [weights]`. The least seconds of some calls; `*_cpu` is processor time, which other load
+changes less; `ratio_to_bare_network` is the throughput of faces in batch to that of the network alone.
 """
 
 import json
@@ -21,16 +22,21 @@ from mmfer.models import load_model
 from mmfer.predictor import WEIGHTS, Predictor
 
 
-def least(functions: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The least wall and processor time of some calls of each, in seconds; they take turns, so load falls on all."""
+def timed(functions: dict[str, Callable[[], object]], turns: int) -> dict[str, np.ndarray]:
+    """Wall and processor time (turns, 2) of some functions, in seconds; they take turns, so other load falls on all."""
     times = {name: [] for name in functions}
-    for _ in range(repeats):
+    for _ in range(turns):
         for name, function in functions.items():
             wall, cpu = time.perf_counter(), time.process_time()
             function()
             times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
-    walls = {name: round(min(wall for wall, _ in taken), 4) for name, taken in times.items()}
-    return walls | {f"{name}_cpu": round(min(cpu for _, cpu in taken), 4) for name, taken in times.items()}
+    return {name: np.array(taken) for name, taken in times.items()}
+
+
+def least(times: dict[str, np.ndarray]) -> dict[str, float]:
+    """The least of each, by name."""
+    rounded = {name: taken.min(axis=0).round(4).tolist() for name, taken in times.items()}
+    return {f"{name}{end}": pair[i] for name, pair in rounded.items() for i, end in enumerate(("", "_cpu"))}
 
 
 def main() -> None:
@@ -45,14 +51,18 @@ def main() -> None:
     if not weights:
         network = load_model(WEIGHTS)
         in_batch["bare_network_in_torch"] = lambda: network.predict(seen)
-    result = least({"photo_640x480": lambda: predictor.predict([photo])}, 20) | least(in_batch, 5)
-    result["ratio_to_bare_network"] = round(result["bare_network"] / result["faces"], 3)
+    times = timed({"photo_640x480": lambda: predictor.predict([photo])}, 20) | timed(in_batch, 9)
+    # Both of a turn ran under the same load: their ratio is steadier than that of their least times.
+    ratio = np.median(times["bare_network"][:, 0] / times["faces"][:, 0])
+    result = least(times) | {"ratio_to_bare_network": round(float(ratio), 3)}
     with tempfile.TemporaryDirectory() as folder:
         cv2.imwrite(str(Path(folder, "p.png")), photo)
         command = [sys.executable, "-c", "from mmfer.cli import main; main()", "predict", "p.png"]
         command += [arg for path in weights for arg in ("--weights", str(Path(path).absolute()))]
         start = partial(subprocess.run, command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        result["cold_start"] = least({"cold_start": start}, 2)["cold_start"]  # the time of a child is wall time only
+        result["cold_start"] = least(timed({"cold_start": start}, 3))[
+            "cold_start"
+        ]  # a child's processor time is not seen
     print(json.dumps({"faces_in_batch": len(faces)} | result))
 
 
