@@ -105,9 +105,12 @@ def not_run(study: Study, kinds: Iterable[str]) -> list[str]:
 
 
 def unfinished(study: Study, names: Iterable[str]) -> list[str]:
-    """Networks that saw less than one pass over their training copies, with how much they saw."""
-    few = [name for name in names if study.is_network(name) and study.passes(name) < ENOUGH]
-    return [f"{name} ({study.passes(name):.2g})" for name in few]
+    """Networks that saw less than one pass over their training copies, those that saw as much together."""
+    saw: dict[str, list[str]] = {}
+    for name in names:
+        if study.is_network(name) and study.passes(name) < ENOUGH:
+            saw.setdefault(f"{study.passes(name):.2g}", []).append(name)
+    return [f"{', '.join(few)} ({passes})" for passes, few in saw.items()]
 
 
 def doubt(absent: Sequence[str], few: Sequence[str]) -> list[str]:
