@@ -247,8 +247,9 @@ def _cost(study: Study) -> str:
     for name, parts in study.details.items():
         cost, done = parts["cost"], study.trainings[name]
         counts = [f"{cost['parameters']:,}", f"{cost['flops'] / 1e6:,.1f}"] if "parameters" in cost else ["–", "–"]
-        each = done["models"] * study.samples(name) / max(60 * done["minutes"], 1e-9)
-        spent = [f"{done['minutes']:.1f}", str(done["models"]), f"{study.samples(name):,}", f"{each:,.0f}"]
+        minutes = done["minutes"]  # to the hundredth, of all trainings: of a tenth and less no speed can be told
+        each = f"{done['models'] * study.samples(name) / (60 * minutes):,.0f}" if minutes > 0.1 else "–"
+        spent = [f"{minutes:.1f}", str(done["models"]), f"{study.samples(name):,}", each]
         rows.append([study.label(name), *counts, f"{cost['latency_ms']:.2f}", *spent])
     head = ["system", "parameters", "MFLOPs a face", "ms a face, one core", "minutes of training", "trainings"]
     note = "The time of a face is from its stored image, landmarks and HOG to probabilities: finding it comes on top."

@@ -109,6 +109,15 @@ def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(
     assert "all images of a person together" in text
 
 
+@pytest.mark.parametrize(("minutes", "speed"), [(0.0, "–"), (0.5, "80")])
+def test_the_speed_of_a_training_is_told_where_its_time_was_measured(folders, minutes, speed):
+    data, metrics = folders
+    write_json(metrics / "svm/train.json", {"models": 4, "samples_seen": 2400, "minutes": minutes, "device": "cpu"})
+    text = write_chapter(data, metrics, metrics.parent / "studies/cost", PARAMS).with_suffix(".md").read_text()
+    row = next(line for line in text.split("## Cost")[1].splitlines() if line.startswith("| svm"))
+    assert row.endswith(f"| {minutes} | 4 | 600 | {speed} |")
+
+
 @pytest.mark.parametrize("reference", ["svm", "lenet"])
 def test_an_estimator_or_a_network_without_branches_can_be_the_reference(folders, reference):
     data, metrics = folders
