@@ -111,7 +111,12 @@ def _per_cent(share: float) -> str:
 
 def _verdicts(study: Study) -> str:
     rows = [[v.claim, f"**{v.verdict}**", v.reason] for v in verdicts(study)]
-    return "## Verdicts\n\n" + table(["the paper claims", "these runs", "because"], rows, text_columns=3)
+    shown = table(["the paper claims", "these runs", "because"], rows, text_columns=3)
+    note = (
+        "The tests of a claim are corrected (Holm) for their own number, those of a table below for all its rows: a "
+        "difference may be shown here and not there."
+    )
+    return f"## Verdicts\n\n{shown}\n\n{note}"
 
 
 def _budget(study: Study) -> str:
