@@ -53,13 +53,22 @@ def _overview(found: list[dict[str, Any]]) -> str:
 def _verdicts(found: list[dict[str, Any]]) -> str:
     """Claim by claim, in the order of the studies' own tables, whose last claims are the same for all data."""
     placed = [
-        (place - len(study["verdicts"]), study["dataset"], verdict)
+        (place - len(study["verdicts"]), verdict["claim"], study["dataset"], verdict)
         for study in found
         for place, verdict in enumerate(study["verdicts"])
     ]
-    placed.sort(key=lambda row: row[0])
-    rows = [[v["claim"], dataset, f"**{v['verdict']}**", v["reason"]] for _, dataset, v in placed]
-    return "## Verdicts\n\n" + table(["the paper claims", "study", "verdict", "because"], rows, text_columns=4)
+    claims: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for _, claim, dataset, verdict in sorted(placed, key=lambda row: row[0]):
+        claims.setdefault(claim, []).append((dataset, verdict))
+    parts = [f"### The paper claims: {claim}\n\n{_of_claim(verdicts)}" for claim, verdicts in claims.items()]
+    return "\n\n".join(["## Verdicts", *parts])
+
+
+def _of_claim(verdicts: list[tuple[str, dict[str, Any]]]) -> str:
+    rows = [[dataset, f"**{v['verdict']}**", v["reason"]] for dataset, v in verdicts if v["tested"]]
+    silent = [dataset for dataset, v in verdicts if not v["tested"]]
+    parts = [table(["study", "verdict", "because"], rows, text_columns=3)] if rows else []
+    return "\n\n".join([*parts, *([f"Nothing was run to test it with in {', '.join(silent)}."] if silent else [])])
 
 
 def _settings(found: list[dict[str, Any]]) -> str:

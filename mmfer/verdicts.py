@@ -22,13 +22,14 @@ ENOUGH = 1.0  # passes over the training copies, below which a network counts as
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim of the paper, what these runs say of it, and why."""
+    """One claim of the paper, what these runs say of it, and why; `tested`: whether anything run bears on it."""
 
     claim: str
     verdict: str
     reason: str
+    tested: bool = True
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, str | bool]:
         """As a plain dictionary."""
         return asdict(self)
 
@@ -55,12 +56,17 @@ def _better(study: Study) -> Verdict:
 
 
 def _modalities(study: Study) -> Verdict:
-    """Three modalities against systems that are the reference but for their branches and `withhold`."""
+    """Three modalities against systems that are the reference but for their branches and `withhold`.
+
+    Where they saw as many samples, it does not matter whether epochs or minutes ended their training.
+    """
     claim = "three modalities are more accurate than one or two"
     base = study.block(study.reference)
     if "branches" not in base:
-        return Verdict(claim, "not decidable", f"{study.reference} has no modalities that could be left out")
-    alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches", "withhold"}]
+        return Verdict(claim, "not decidable", f"{study.reference} has no modalities that could be left out", False)
+    length = {"train.epochs", "train.max_minutes"}
+    free = {name: length if study.samples(name) == study.samples(study.reference) else set() for name in study.kin()}
+    alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches", "withhold"} | free[name]]
     used = {name: study.block(name)["branches"] for name in alike}
     fewer = [name for name, branches in used.items() if len(branches) < 3]
     run = {frozenset(branches) for branches in used.values()}
@@ -126,7 +132,7 @@ def of_tests(claim: str, tests: pd.DataFrame, absent: Sequence[str] = (), few: S
     """
     if tests.empty:
         reasons = ["no system to compare with was run", *doubt(absent, ())]
-        return Verdict(claim, "not decidable", "; ".join(reasons))
+        return Verdict(claim, "not decidable", "; ".join(reasons), tested=False)
     shown = tests["p"] < LEVEL
     wins = shown & (tests["reference_only"] > tests["system_only"])
     losses = shown & ~wins
@@ -159,7 +165,7 @@ def of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = 
     claim = "faster than the compared networks"
     others = {name: value for name, value in latency.items() if name != reference}
     if not others or reference not in latency:
-        return Verdict(claim, "not decidable", "no network to compare with was run")
+        return Verdict(claim, "not decidable", "no network to compare with was run", tested=False)
     own = f"{reference} takes {latency[reference]:.1f} ms a face on one core"
     faster = [f"{name} ({value:.1f})" for name, value in others.items() if value <= latency[reference]]
     if faster:

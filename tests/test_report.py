@@ -11,7 +11,7 @@ from mmfer.report import write_report
 CLEAN = {"threshold": 0.0, "align": True}
 
 
-def write_study(folder, name, kind="fer2013", accuracy=0.6, align=True, verdict="not decidable", samples=100):
+def write_study(folder, name, kind="fer2013", accuracy=0.6, align=True, tested=True, samples=100):
     study = {
         "dataset": name,
         "kind": kind,
@@ -23,7 +23,9 @@ def write_study(folder, name, kind="fer2013", accuracy=0.6, align=True, verdict=
         "samples": samples,
         "passes": 0.25,
         "settings": {"clean": CLEAN | {"align": align}, "augment": {"copies": 30}},
-        "verdicts": [{"claim": "a claim", "verdict": verdict, "reason": f"because of {name}"}],
+        "verdicts": [
+            {"claim": "a claim", "verdict": "not decidable", "reason": f"because of {name}", "tested": tested}
+        ],
     }
     write_json(folder / name / "study.json", study)
     write_text(
@@ -38,8 +40,18 @@ def test_every_study_is_a_chapter_the_papers_data_first(tmp_path):
     text = write_report(tmp_path / "studies", tmp_path / "report").with_suffix(".md").read_text()
     assert re.findall(r"^## mmfer on (\w+)$", text, flags=re.M) == ["fer", "ck", "rendered"]
     assert text.count("### Part") == 3
-    assert "| a claim | ck | **not decidable** | because of ck |" in text
+    assert "| ck | **not decidable** | because of ck |" in text
     assert "| fer | ours | 40 | 2 | 100 | 0.25 | 55.00 | 60.00 | 50.00 to 90.00 | 50.00 |" in text
+
+
+def test_studies_that_say_nothing_on_a_claim_are_named_below_its_table(tmp_path):
+    for name, tested in (("a", True), ("b", False), ("c", False)):
+        write_study(tmp_path / "studies", name, tested=tested)
+    text = write_report(tmp_path / "studies", tmp_path / "report").with_suffix(".md").read_text()
+    assert text.count("### The paper claims: a claim") == 1
+    assert "| a | **not decidable** | because of a |" in text
+    assert "Nothing was run to test it with in b, c." in text
+    assert "because of b" not in text
 
 
 def test_links_lead_from_the_report_to_the_studies_files(tmp_path):

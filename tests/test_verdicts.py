@@ -120,6 +120,17 @@ def test_the_verdict_on_modalities_wants_every_smaller_set_and_nothing_else_chan
     assert other.reason.startswith("no system to compare with was run; not run: image, landmarks")
 
 
+def test_as_many_samples_are_as_long_a_training_whatever_ended_it():
+    blocks = {"weak0": {"kind": "ours", "branches": ["image"]}}
+    run = study({"ours": right(), "weak0": WEAK}, blocks)
+    run.details["ours"]["train"] = {"epochs": 1000, "max_minutes": 125.0}
+    run.details["weak0"]["train"] = {"epochs": 53, "max_minutes": None}
+    assert verdict(run, "three modalities").reason.startswith("more often right than weak0")
+    run.trainings["weak0"]["samples_seen"] += 100
+    assert verdict(run, "three modalities").reason.startswith("no system to compare with was run")
+    assert not verdict(run, "three modalities").tested
+
+
 def test_hidden_faces_are_compared_with_the_networks_that_the_claim_names():
     found = verdict(study({"ours": right(), "vgg": WEAK, "resnet": WEAK, "svm": right()}), "hidden")
     assert found.verdict == "reproduced"
