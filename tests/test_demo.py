@@ -364,6 +364,13 @@ def browser():
         opened.close()
 
 
+def test_a_page_that_closes_while_it_is_answered_leaves_the_server_running(server):
+    for _ in range(100):
+        with socket.create_connection((HOST, server.port)) as link:
+            link.sendall(b"GET /_stcore/health HTTP/1.1\r\nHost: here\r\n\r\n")
+    assert status_of(f"http://{HOST}:{server.port}") == 200
+
+
 def test_the_page_in_a_browser(server, browser, rendered):
     canvas = np.full((480, 640), 150, np.uint8)
     canvas[100:340, 200:440] = cv2.resize(rendered[0][5], (240, 240), interpolation=cv2.INTER_CUBIC)
