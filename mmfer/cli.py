@@ -1,6 +1,5 @@
 """The command `mmfer`: what one does with a trained network. Training is the pipeline's: `dvc repro`."""
 
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -158,6 +157,4 @@ def drawer(folder: Path | None, every: int) -> "AbstractContextManager[Drawer | 
 
 def main() -> None:
     """Entry point of the console script."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `mmfer predict folder | head` ends without a word
     run_app(app)

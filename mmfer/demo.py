@@ -6,7 +6,6 @@
 import errno
 import functools
 import html
-import signal
 import socket
 import sys
 import threading
@@ -75,8 +74,6 @@ def serve(weights: Path | None, port: int, browser: bool) -> None:
     load(chosen)
     from streamlit.web.cli import main
 
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a page that closes while it is answered would end the server
     keep_to_memory()
     options = {
         "server.address": HOST,

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -214,6 +215,16 @@ def test_the_command_answers_on_a_real_photo(rendered, tmp_path):
     assert len(photo["faces"]) == 1
     assert fault == {"source": "missing.jpg", "error": "missing.jpg: no such file; correct the path"}
     assert (done.returncode, done.stderr) == (1, "error: missing.jpg: no such file; correct the path\n")
+
+
+@pytest.mark.parametrize("form", ["--json", "--jsonl", "--csv"])
+def test_a_reader_that_has_gone_is_no_fault_to_tell(photos, form):
+    reader, writer = os.pipe()
+    os.close(reader)  # as in `mmfer predict folder | head`, which has seen enough
+    command = [sys.executable, "-c", "from mmfer.cli import main; main()", "predict", str(photos / "light.png"), form]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_export_writes_where_it_is_told_and_says_so(monkeypatch, tmp_path):
