@@ -257,7 +257,10 @@ def _cost(study: Study) -> str:
         spent = [f"{minutes:.1f}", str(done["models"]), f"{study.samples(name):,}", each]
         rows.append([study.label(name), *counts, f"{cost['latency_ms']:.2f}", *spent])
     head = ["system", "parameters", "MFLOPs a face", "ms a face, one core", "minutes of training", "trainings"]
-    note = "The time of a face is from its stored image, landmarks and HOG to probabilities: finding it comes on top."
+    note = (
+        "The time of a face is from its stored image, landmarks and HOG to probabilities: finding it comes on top. "
+        "Times are those of the machine that a system was run on; they compare only where that was the same one."
+    )
     return f"## Cost\n\n{table([*head, 'samples in each', 'samples a second'], rows)}\n\n{note}"
 
 
