@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test lint format clean
+.PHONY: help install repro test lint deps format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -24,6 +24,9 @@ test: install  ## run the whole test suite
 lint: install  ## check style and formatting
 	ruff check .
 	ruff format --check .
+
+deps: install  ## write the code that each stage depends on into dvc.yaml, read off the imports
+	python -m tools.stage_deps
 
 format: install  ## mend style and formatting
 	ruff check --fix .

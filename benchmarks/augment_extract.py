@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from skimage.feature import hog as skimage_hog
 
-from mmfer.augment import write_augmented
 from mmfer.config import AugmentParams, CleanParams, ExtractParams
-from mmfer.datasets.duplicates import mark_duplicates
-from mmfer.faceset import digests, new_faceset, new_index, write_array
-from mmfer.features import move_landmarks, write_features
+from mmfer.data.duplicates import mark_duplicates
+from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from mmfer.face.augment import write_augmented
+from mmfer.face.hog import move_landmarks, write_features
 from mmfer.resources import measured
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from skimage.feature import hog as skimage_hog
 
 from mmfer.config import ExtractParams
-from mmfer.features import hog
+from mmfer.face.hog import hog
 
 
 def seconds(function, repeats: int = 5) -> float:

@@ -15,8 +15,8 @@ import dlib
 import numpy as np
 
 from mmfer.config import SyntheticSource
-from mmfer.datasets.synthetic import read_synthetic
-from mmfer.landmarks import MODEL, find_landmarks
+from mmfer.data.synthetic.faces import read_synthetic
+from mmfer.face.shape_predictor import MODEL, find_landmarks
 
 FACES, SIDE = 512, 120
 BOX = (12, 12, 107, 107)

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmfer.doctor import WEIGHTS
-from mmfer.export import example_faces, export_onnx
-from mmfer.models import load_model
-from mmfer.onnx_model import load_onnx
+from mmfer.training.models import load_model
+from mmfer.use.doctor import WEIGHTS
+from mmfer.use.export import example_faces, export_onnx
+from mmfer.use.onnx_model import load_onnx
 
 FOLDER, FACES = WEIGHTS / "compact", 256
 COLD = (

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from mmfer.config import Fer2013Source
-from mmfer.datasets.fer2013 import read_fer2013
-from mmfer.predictor import Predictor
+from mmfer.data.sources.fer2013 import read_fer2013
+from mmfer.use.predictor import Predictor
 
 
 def main() -> None:

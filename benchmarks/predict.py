@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from mmfer.config import SyntheticSource
-from mmfer.datasets.synthetic import read_synthetic
-from mmfer.models import load_model
-from mmfer.predictor import WEIGHTS, Predictor
+from mmfer.data.synthetic.faces import read_synthetic
+from mmfer.training.models import load_model
+from mmfer.use.predictor import WEIGHTS, Predictor
 
 
 def timed(functions: dict[str, Callable[[], object]], turns: int) -> dict[str, np.ndarray]:

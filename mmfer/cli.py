@@ -12,10 +12,10 @@ import typer
 from mmfer.errors import require, run_app
 
 if TYPE_CHECKING:
-    from mmfer.drawing import Drawer
-    from mmfer.media import Fault, Picture
-    from mmfer.output import Add
-    from mmfer.predictor import Face, Predictor
+    from mmfer.use.drawing import Drawer
+    from mmfer.use.media import Fault, Picture
+    from mmfer.use.output import Add
+    from mmfer.use.predictor import Face, Predictor
 
 BATCH = 8  # photos held at once
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -55,9 +55,9 @@ def predict(
         raise typer.BadParameter("--json, --jsonl and --csv exclude each other; choose one")
     if not paths and camera is None:
         raise typer.BadParameter("name a photo, folder or video, - for standard input, or a camera with --camera 0")
-    from mmfer.media import read_media
-    from mmfer.output import writer
-    from mmfer.predictor import Predictor
+    from mmfer.use.media import read_media
+    from mmfer.use.output import writer
+    from mmfer.use.predictor import Predictor
 
     predictor = Predictor.load(weights, workers, min_score)
     with writer(forms[0] if forms else "table", predictor.classes) as out, drawer(draw, every) as copies:
@@ -79,7 +79,7 @@ def demo(
 ) -> None:
     """Open a local page: drop a photo, see its faces, why they were classified so, and what hiding parts changes."""
     require("demo", "streamlit")
-    from mmfer.demo import serve
+    from mmfer.use.demo import serve
 
     serve(weights, port, browser)
 
@@ -87,7 +87,7 @@ def demo(
 @app.command()
 def doctor() -> None:
     """Check what mmfer needs: packages, model files, device, MLflow, DVC; a line each; exit code 1 if one fails."""
-    from mmfer.doctor import lines
+    from mmfer.use.doctor import lines
 
     well = True
     for line, good in lines():
@@ -108,7 +108,7 @@ def onnx(
     Without TARGET the file holds the graph alone and shares the weights of the folder, which `mmfer predict` then
     opens without torch.
     """
-    from mmfer.export import TOLERANCE, export_onnx
+    from mmfer.use.export import TOLERANCE, export_onnx
 
     file = export_onnx(model, target)
     typer.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
@@ -118,7 +118,7 @@ def results(
     items: Iterable["Picture | Fault"], predictor: "Predictor", batch: int
 ) -> Iterator[tuple["Picture | Fault", list["Face"]]]:
     """Each item with its faces, in order; `batch` pictures go through the network together."""
-    from mmfer.media import Picture
+    from mmfer.use.media import Picture
 
     items = iter(items)
     while held := list(islice(items, batch)):
@@ -130,7 +130,7 @@ def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Add", co
     """Print and draw all results; the exit code."""
     from tqdm import tqdm
 
-    from mmfer.media import Fault
+    from mmfer.use.media import Fault
 
     read = faults = 0
     # Results on a terminal are progress enough.
@@ -150,7 +150,7 @@ def drawer(folder: Path | None, every: int) -> "AbstractContextManager[Drawer | 
     """What writes annotated copies into a folder; nothing where there is none."""
     if folder is None:
         return nullcontext()
-    from mmfer.drawing import Drawer
+    from mmfer.use.drawing import Drawer
 
     return Drawer(folder, every)
 

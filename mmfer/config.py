@@ -23,7 +23,7 @@ class Block(BaseModel):
 
 
 class SyntheticSource(Block):
-    """Rendered faces; see mmfer.datasets.synthetic."""
+    """Rendered faces; see mmfer.data.synthetic.faces."""
 
     kind: Literal["synthetic"] = "synthetic"
     faces: int = Field(2800, ge=70, description="images in all")
@@ -38,7 +38,7 @@ class SyntheticSource(Block):
 
 
 class Fer2013Source(Block):
-    """FER2013 in any of its public layouts; see mmfer.datasets.fer2013."""
+    """FER2013 in any of its public layouts; see mmfer.data.sources.fer2013."""
 
     kind: Literal["fer2013"] = "fer2013"
     path: str | None = Field(None, description="file or folder on this machine; null: download from Kaggle")
@@ -50,7 +50,7 @@ class Fer2013Source(Block):
 
 
 class CkplusSource(Block):
-    """CK+ in any of its public layouts; see mmfer.datasets.ckplus."""
+    """CK+ in any of its public layouts; see mmfer.data.sources.ckplus."""
 
     kind: Literal["ckplus"] = "ckplus"
     path: str | None = Field(None, description="file or folder on this machine; null: download from Kaggle")

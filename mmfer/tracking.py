@@ -1,11 +1,8 @@
 """Every stage execution as an MLflow run: parameters, metrics, figures, and tags that tell the runs apart.
 
-With mmfer.serving, which it uses, the only importer of mlflow, and that inside functions, for it takes seconds. A stage
-never depends on this module: the first failure (server down, database locked, disk full, bad URI) is told in one line
-on stderr, and from then on every call does nothing.
-
-Without MLFLOW_TRACKING_URI, runs go to mlflow.db in the repository root and artifacts to mlartifacts/ beside it.
-All runs share one experiment, so that one table compares them; docs/mlflow.md tells how.
+With mmfer.use.serving, which it uses, the only importer of mlflow, and that inside functions, for it takes seconds. A
+stage never depends on this module: the first failure (server down, database locked, disk full, bad URI) is reported in
+one line on stderr, and from then on every call does nothing.
 """
 
 import hashlib
@@ -257,7 +254,7 @@ class _Connection:
 
     def _upload(self, run_id: str | None, model: Path) -> str:
         """Write a model folder as an MLflow model among the run's artifacts; where it is."""
-        from mmfer.serving import write_served
+        from mmfer.use.serving import write_served
 
         with tempfile.TemporaryDirectory() as temporary:
             write_served(Path(temporary, "model"), model, run_id)

@@ -18,8 +18,9 @@ def augment(
 ) -> None:
     """Draw random copies of the training faces of DATASET; faces that test or validate stay as they are."""
     params = read_params().dataset(dataset).augment
-    from mmfer import augment as augmentation
-    from mmfer import figures, files, tracking
+    from mmfer import files, tracking
+    from mmfer.face import augment as augmentation
+    from mmfer.report import figures
     from mmfer.resources import measured
 
     data, sheet = Path("data", dataset), Path("data", dataset, "sheets", "copies.png")

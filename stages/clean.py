@@ -18,8 +18,10 @@ def clean(
 ) -> None:
     """Find the face in every image of DATASET; mark as noise those without one; align the others."""
     params = read_params().dataset(dataset).clean
-    from mmfer import faces, figures, files, tracking
-    from mmfer.faceset import open_faceset
+    from mmfer import files, tracking
+    from mmfer.data.faceset import open_faceset
+    from mmfer.face import alignment as faces
+    from mmfer.report import figures
     from mmfer.resources import measured
 
     data, metrics = Path("data", dataset), Path("metrics", dataset)

@@ -18,7 +18,8 @@ def download(
 ) -> None:
     """Read DATASET from its archive, folder or Kaggle, or render it; check it against the official counts."""
     source = read_params().dataset(dataset).source
-    from mmfer import datasets, files, tracking
+    from mmfer import files, tracking
+    from mmfer.data import sources as datasets
     from mmfer.resources import measured
 
     with tracking.stage_run("download", dataset, source) as run, measured() as cost:

@@ -20,7 +20,8 @@ def evaluate(
     everything = read_params()
     everything.system(system)
     params = everything.dataset(dataset).evaluate
-    from mmfer import evaluation, tracking
+    from mmfer import tracking
+    from mmfer.testing import evaluation
 
     data, metrics = Path("data", dataset), Path("metrics", dataset, system)
     with tracking.system_run("evaluate", everything, dataset, system, evaluate=params) as run:

@@ -18,7 +18,8 @@ def extract(
 ) -> None:
     """Compute the landmarks and the HOG of every image of DATASET, copies included."""
     params = read_params().dataset(dataset).extract
-    from mmfer import features, files, tracking
+    from mmfer import files, tracking
+    from mmfer.face import hog as features
     from mmfer.resources import measured
 
     data = Path("data", dataset)

@@ -18,9 +18,10 @@ def perturb(
 ) -> None:
     """Draw test faces of DATASET, perturb them, and find face, landmarks and HOG again in what is left."""
     params = read_params().dataset(dataset).perturb
-    from mmfer import figures, files, tracking
-    from mmfer import perturb as perturbation
+    from mmfer import files, tracking
+    from mmfer.report import figures
     from mmfer.resources import measured
+    from mmfer.testing import perturb as perturbation
 
     data, sheet = Path("data", dataset), Path("data", dataset, "sheets", "perturbed.png")
     with tracking.stage_run("perturb", dataset, params) as run:

@@ -12,8 +12,8 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def report() -> None:
     """Put the studies of all data sets on one page, those that were measured elsewhere too."""
-    from mmfer import report as page
     from mmfer import tracking
+    from mmfer.report import overview as page
 
     with tracking.stage_run("report", None, {}) as run:
         run.log_artifact(page.write_report(Path("metrics", "studies"), Path("metrics", "report")))

@@ -21,7 +21,7 @@ def robustness(
     everything.dataset(dataset)
     everything.system(system)
     from mmfer import files, tracking
-    from mmfer import robustness as study
+    from mmfer.testing import robustness as study
 
     metrics = Path("metrics", dataset, system)
     with tracking.system_run("robustness", everything, dataset, system) as run:

@@ -16,7 +16,8 @@ def study(dataset: Annotated[str, typer.Argument(help="A dataset that params.yam
     """Write the page of DATASET: all systems beside the paper's claims, with tests and verdicts."""
     everything = read_params()
     everything.dataset(dataset)
-    from mmfer import chapter, tracking
+    from mmfer import tracking
+    from mmfer.report import study_page as chapter
 
     with tracking.stage_run("study", dataset, everything.report) as run:
         target = Path("metrics", "studies", dataset)

@@ -20,7 +20,9 @@ def train(
     """Train SYSTEM on DATASET, once for each fold and seed; goes on where an interrupted training was."""
     everything = read_params()
     params, block = everything.train(dataset, system), everything.system(system)
-    from mmfer import figures, files, tracking, training
+    from mmfer import files, tracking
+    from mmfer.report import figures
+    from mmfer.training import loop as training
 
     metrics = Path("metrics", dataset, system)
     with tracking.system_run("train", everything, dataset, system) as run:

@@ -14,7 +14,7 @@ def rng():
 def rendered():
     """Images (70, 48, 48) of rendered faces, no non-faces among them; their index; their classes."""
     from mmfer.config import SyntheticSource
-    from mmfer.datasets.synthetic import read_synthetic
+    from mmfer.data.synthetic.faces import read_synthetic
 
     source = SyntheticSource(faces=70, identities=14, non_faces=0.0, occluders=0.0, label_noise=0.0)
     index, images, classes = read_synthetic(source, 2)

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from mmfer import export
 from mmfer.cli import app
-from mmfer.drawing import Smoother, draw_faces, overlap, place_panel
-from mmfer.predictor import Face, Predictor
-from tests.test_media import write_video
+from mmfer.use import export
+from mmfer.use.drawing import Smoother, draw_faces, overlap, place_panel
+from mmfer.use.predictor import Face, Predictor
+from tests.use.test_media import write_video
 
 CLASSES = ["happy", "sad"]
 
@@ -202,7 +202,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_photos_can_be_read_and_prepared_without_torch():
-    assert "torch" not in imported("import mmfer.predictor, mmfer.media, mmfer.drawing, mmfer.output")
+    assert "torch" not in imported("import mmfer.use.predictor, mmfer.use.media, mmfer.use.drawing, mmfer.use.output")
 
 
 def test_the_command_answers_on_a_real_photo(rendered, tmp_path):

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 from mmfer import tracking
 from mmfer.config import AugmentParams, CkplusSource
-from mmfer.faceset import new_faceset, open_faceset, write_array
+from mmfer.data.faceset import new_faceset, open_faceset, write_array
 from mmfer.tracking import ablation, inputs_hash, stage_run
 from stages.evaluate import evaluate
 from stages.robustness import robustness
@@ -30,12 +30,12 @@ stages:
     foreach: ${datasets}
     do:
       cmd: python -m stages.clean ${key}
-      deps: ["data/${key}/raw", mmfer/faces.py]
+      deps: ["data/${key}/raw", mmfer/face/alignment.py]
       outs: ["data/${key}/clean"]
   train:
     matrix: {dataset: "${datasets}", system: "${systems}"}
     cmd: python -m stages.train ${item.dataset} ${item.system}
-    deps: ["data/${item.dataset}/clean", "data/${item.dataset}/tables", mmfer/training.py]
+    deps: ["data/${item.dataset}/clean", "data/${item.dataset}/tables", mmfer/training/loop.py]
     outs: ["data/${item.dataset}/models/${item.system}"]
   augment:
     foreach: [one, two]

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mmfer.augment import write_augmented
 from mmfer.config import AugmentParams, CleanParams, ExtractParams, SyntheticSource
-from mmfer.datasets.duplicates import mark_duplicates
-from mmfer.faceset import digests, new_faceset, new_index, write_array
-from mmfer.features import write_features
+from mmfer.data.duplicates import mark_duplicates
+from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from mmfer.face.augment import write_augmented
+from mmfer.face.hog import write_features
 
 CLASSES = ["left", "right", "middle"]
 

@@ -1,6 +1,5 @@
 """dvc.yaml against the code, and whole runs on a tiny synthetic set: what runs again when what changes."""
 
-import ast
 import json
 import os
 import re
@@ -14,65 +13,23 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from mmfer.training import SHARED_CODE
+from mmfer.training.loop import SHARED_CODE
+from tools import stage_deps
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "study"]
 OF_A_SYSTEM = ["train", "evaluate", "robustness"]
-OF_MODELS = ["evaluate", "robustness"]  # a change of a system's own module reaches them as a change of its models
-NO_EFFECT = {"mmfer/errors.py", "mmfer/tracking.py", "mmfer/resources.py", "mmfer/__init__.py"}  # on any output
-WHOLE = ("mmfer/datasets", "mmfer/systems")  # imported by name at run time: the folder is the dependency
-
-
-def _imports(path: Path) -> set[str]:
-    """Files of this project that a file imports, at the top or inside functions."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    files = set()
-    for name in names:
-        stem = name.replace(".", "/")
-        files |= {f for f in (f"{stem}.py", f"{stem}/__init__.py") if name.startswith("mmfer") and (ROOT / f).exists()}
-    return files
-
-
-def _closure(start: str) -> set[str]:
-    found, waiting = set(), [start]
-    while waiting:
-        file = waiting.pop()
-        if file in found or file in NO_EFFECT:
-            continue
-        found.add(file)
-        waiting += _imports(ROOT / file)
-        for folder in WHOLE:
-            if file == f"{folder}/__init__.py":
-                waiting += [str(f.relative_to(ROOT)) for f in (ROOT / folder).glob("*.py")]
-    return found
-
-
-def _shared_by_systems() -> tuple[set[str], set[str]]:
-    """Modules of mmfer/systems that others there import, and those that hold one system each."""
-    files = {str(file.relative_to(ROOT)) for file in (ROOT / "mmfer/systems").glob("*.py")}
-    shared = files & set().union(*(_imports(ROOT / file) for file in files))
-    return shared, files - shared
 
 
 @pytest.mark.parametrize("stage", [*OF_A_DATASET, *OF_A_SYSTEM, "report"])
 def test_deps_name_the_modules_that_the_stage_imports(stage):
     definition = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
-    listed = {dep for dep in definition.get("do", definition)["deps"] if dep.startswith(("mmfer/", "stages/"))}
-    needed = _closure(f"stages/{stage}.py")
-    if stage in OF_MODELS:
-        assert listed == needed - _shared_by_systems()[1]
-    else:
-        assert listed == {next((f for f in WHOLE if file.startswith(f)), file) for file in needed}
+    listed = [dep for dep in definition.get("do", definition)["deps"] if dep.startswith(("mmfer/", "stages/"))]
+    assert listed == stage_deps.code_deps(stage), "run `make deps`"
 
 
 def test_what_systems_share_is_part_of_what_defines_a_training():
-    assert _shared_by_systems()[0] <= {f"mmfer/{file}" for file in SHARED_CODE}
+    assert stage_deps.systems()[0] <= {f"mmfer/{file}" for file in SHARED_CODE}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,172 @@
+"""FER2013 (Goodfellow et al., 2013) in its public layouts, with the official splits.
+
+    fer2013.csv, icml_face_data.csv      emotion, pixels, Usage
+    train.csv and test.csv               emotion, pixels; test.csv has no labels and cannot be used
+    train/<class>/*, test/<class>/*      images; names such as PublicTest_123.jpg tell the official part
+
+Each as it is, in a folder or in a zip. PrivateTest is the test set and PublicTest validates; where PrivateTest is
+absent, PublicTest is the test set and a part of Training validates.
+"""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from mmfer.config import Fer2013Source
+from mmfer.data.duplicates import hold_out, mark_duplicates
+from mmfer.data.faceset import digests, new_index
+from mmfer.data.sources import kaggle
+from mmfer.data.sources.archives import Archive, file_md5, open_archive, read_faces
+from mmfer.data.sources.classes import check_counts, class_number
+from mmfer.data.sources.tables import check_columns, read_table, table_columns
+from mmfer.errors import MmferError
+
+CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]  # also the CSV files' numbers 0 to 6
+OFFICIAL = {  # images per class, in the order of CLASSES
+    "Training": [3995, 436, 4097, 7215, 4830, 3171, 4965],
+    "PublicTest": [467, 56, 496, 895, 653, 415, 607],
+    "PrivateTest": [491, 55, 528, 879, 594, 416, 626],
+}
+UNTOLD = "test"  # usage of images in a test folder whose names do not tell the part
+FOLDERS = {"train": "Training", "test": UNTOLD} | {part.lower(): part for part in OFFICIAL}
+KNOWN_MD5 = {
+    "82154f990a5b1e932e1dfaae02406eee": "train and test folders without PrivateTest",
+    "3f0dfb3d3fd99c811a1299cb947e3131": "train.csv of the Kaggle challenge",
+}
+LAYOUTS = (
+    "fer2013.csv or icml_face_data.csv (emotion, pixels, Usage); train.csv (emotion, pixels); image folders "
+    "train/<class> and test/<class>"
+)
+
+
+def read_fer2013(source: Fer2013Source, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Read FER2013 -> index, images uint8 (N, 48, 48), class names; `workers` threads decode images.
+
+    The index has `usage`, the official part, and the marks of mmfer.data.duplicates; index.attrs["notes"] lists
+    what a reader of results must know. MmferError where the source is not readable as FER2013 as a whole.
+    """
+    path = Path(source.path).expanduser() if source.path else kaggle.download(source.kaggle, "fer2013")
+    with open_archive(path) as archive:
+        rows, images, notes = _read_rows(archive, workers)
+    md5 = file_md5(path)
+    if md5:
+        notes.insert(0, f"{path.name}: md5 {md5}, {KNOWN_MD5.get(md5, 'not one that is known here')}")
+    digest = digests(images)
+    for part in sorted(set(rows["usage"]), key=[*OFFICIAL, UNTOLD].index):
+        notes += check_counts(rows["label"][rows["usage"] == part], CLASSES, _official(part), f"{path}: {part}")
+    split, split_notes = _split(rows, digest, source)
+    index = new_index(
+        rows["source"].tolist(), rows["label"], split, digest=digest, usage=rows["usage"].astype("string")
+    )
+    index = mark_duplicates(index)
+    index.attrs["notes"] = notes + split_notes
+    return index, images, list(CLASSES)
+
+
+def _official(part: str) -> list[int]:
+    """Images per class of an official part; an untold test folder is both test parts."""
+    if part == UNTOLD:
+        return [a + b for a, b in zip(OFFICIAL["PublicTest"], OFFICIAL["PrivateTest"], strict=True)]
+    return OFFICIAL[part]
+
+
+def _split(rows: pd.DataFrame, digest: list[str], source: Fer2013Source) -> tuple[np.ndarray, list[str]]:
+    """Split of every row, and notes that tell where it is not the official one."""
+    usage = rows["usage"].to_numpy()
+    parts = set(usage)
+    split = np.full(len(rows), "train", dtype=object)
+    if "Training" not in parts:
+        raise MmferError(f"FER2013: no Training images (found: {', '.join(sorted(parts))}); download the dataset again")
+    if {"PublicTest", "PrivateTest"} <= parts and UNTOLD not in parts:
+        split[usage == "PublicTest"], split[usage == "PrivateTest"] = "val", "test"
+        return split, []
+    split[usage != "Training"] = "test"
+    notes = [_describe_test(parts - {"Training"}, source.holdout)]
+    needed = ["val"] if (split == "test").any() else ["test", "val"]
+    for name in needed:
+        left = np.flatnonzero(split == "train")
+        drawn = hold_out(rows["label"].to_numpy()[left], [digest[row] for row in left], source.holdout, source.seed)
+        split[left[drawn]] = name
+    return split, notes
+
+
+def _describe_test(tests: set[str], share: float) -> str:
+    part = f"{share:.0%} of Training"
+    if not tests:
+        return (
+            f"FER2013: neither PublicTest nor PrivateTest has labels here: {part} is the test set and as large a share "
+            "of the rest validates; results do not compare with published ones"
+        )
+    if tests == {"PublicTest"}:
+        return (
+            f"FER2013: PrivateTest is absent: {part} validates (whole groups of duplicates), PublicTest is the test set"
+        )
+    if tests == {"PrivateTest"}:
+        return (
+            f"FER2013: PublicTest is absent: {part} validates (whole groups of duplicates), PrivateTest is the test set"
+        )
+    return (
+        f"FER2013: file names do not tell PublicTest from PrivateTest: {part} validates (whole groups of duplicates), "
+        "all of them are the test set; results do not compare with published ones"
+    )
+
+
+def _read_rows(archive: Archive, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Table (source, label, usage), images and notes of the one layout that the archive has."""
+    tables = table_columns(archive)
+    full = [name for name, columns in tables.items() if {"emotion", "pixels", "usage"} <= set(columns)]
+    folders = [path for path in archive.images() if len(path.parts) > 2 and path.parts[-3].lower() in FOLDERS]
+    layouts = full + ([f"folders such as {folders[0].parent}"] if folders else [])
+    if len(layouts) > 1:
+        raise MmferError(f"{archive.path}: more than one layout ({'; '.join(layouts)}); set source.path to just one")
+    if folders:
+        return _read_folders(archive, folders, workers)
+    if full:
+        return _read_official(archive, full[0])
+    return _read_train(archive, tables)
+
+
+def _read_official(archive: Archive, name: str) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    table, images = read_table(archive, name, len(CLASSES))
+    unknown = sorted(set(table["usage"]) - set(OFFICIAL))
+    if unknown:
+        row = table["source"][table["usage"] == unknown[0]].iloc[0]
+        raise MmferError(f"{archive.path}: {row}: unknown Usage {unknown[0]!r}; known: {', '.join(OFFICIAL)}")
+    return table, images, []
+
+
+def _read_train(archive: Archive, tables: dict[str, list[str]]) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """train.csv of the challenge; any other CSV must have the column Usage."""
+    names = {PurePosixPath(name).name.lower(): name for name in tables}
+    if "train.csv" in names:
+        table, images = read_table(archive, names["train.csv"], len(CLASSES))
+        notes = ["test.csv has no labels: its images are left out"] if "test.csv" in names else []
+        return table.assign(usage="Training"), images, notes
+    for name, columns in tables.items():
+        check_columns(archive, name, columns, ["emotion", "pixels", "usage"])
+    found = ", ".join(sorted(archive.sizes)[:3]) or "nothing"
+    raise MmferError(f"{archive.path}: no layout of FER2013 (found: {found}); known: {LAYOUTS}")
+
+
+def _read_folders(
+    archive: Archive, paths: list[PurePosixPath], workers: int
+) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    tops = sorted({str(PurePosixPath(*path.parts[:-3])) for path in paths})
+    if len(tops) > 1:
+        raise MmferError(f"{archive.path}: train and test folders in {' and in '.join(tops)}; set source.path to one")
+    stray = set(archive.images()) - set(paths)
+    if stray:
+        raise MmferError(f"{archive.path}: {min(stray)} is not in train/<class> or test/<class>; move or remove it")
+    label = [class_number(path.parts[-2], CLASSES, f"{archive.path}: {path.parent}") for path in paths]
+    usage = [_usage(path) for path in paths]
+    moved = sum(FOLDERS[path.parts[-3].lower()] not in (part, UNTOLD) for path, part in zip(paths, usage, strict=True))
+    notes = [f"{moved:,} file names tell another part than their folder; the names count"] if moved else []
+    names = [str(path) for path in paths]
+    images, image_notes = read_faces(archive, names, workers)
+    return pd.DataFrame({"source": names, "label": label, "usage": usage}), images, notes + image_notes
+
+
+def _usage(path: PurePosixPath) -> str:
+    """The official part: from the file name (PublicTest_123.jpg) where it tells, else from the folder."""
+    return FOLDERS.get(path.name.split("_")[0].lower() if "_" in path.name else "", FOLDERS[path.parts[-3].lower()])

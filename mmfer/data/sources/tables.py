@@ -1,0 +1,102 @@
+"""CSV files that hold faces as text: columns emotion, pixels (2,304 grey values, row by row) and Usage."""
+
+import csv
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pandas as pd
+
+from mmfer.config import FACE_PX
+from mmfer.data.sources.archives import Archive
+from mmfer.errors import MmferError
+
+PIXELS = FACE_PX * FACE_PX
+CHUNK = 1024  # rows that are collected before they become one array
+
+
+def table_columns(archive: Archive) -> dict[str, list[str]]:
+    """{name of a CSV file: its columns, lower case and without spaces around them}."""
+    tables = {}
+    for name in archive.sizes:
+        if name.lower().endswith(".csv"):
+            with _open_rows(archive, name) as rows:
+                tables[name] = _clean_header(next(rows, []))
+    return tables
+
+
+def read_table(archive: Archive, name: str, labels: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read a CSV of faces -> table (source, label, usage; "" where there is no such column), uint8 (N, 48, 48).
+
+    Labels must be 0 to `labels` - 1. MmferError names the line that is wrong. The text is never in memory as a whole.
+    """
+    source, label, usage, chunks, chunk = [], [], [], [], []
+    with _open_rows(archive, name) as rows:
+        header = _clean_header(next(rows, []))
+        check_columns(archive, name, header, ["emotion", "pixels"])
+        for row in rows:
+            where = f"{archive.path}: {name}, line {rows.line_num}"
+            if len(row) != len(header):
+                raise MmferError(f"{where}: {len(row)} columns for the {len(header)} of the header; download it again")
+            cells = dict(zip(header, row, strict=True))
+            chunk.append(_parse_pixels(cells["pixels"], where))
+            label.append(_parse_label(cells["emotion"], labels, where))
+            usage.append(cells.get("usage", "").strip())
+            source.append(f"{name}:{rows.line_num}")
+            if len(chunk) == CHUNK:
+                chunks.append(np.stack(chunk))
+                chunk = []
+    if not label:
+        raise MmferError(f"{archive.path}: {name} has a header but no rows; download it again")
+    images = np.concatenate([*chunks, np.stack(chunk)] if chunk else chunks)
+    table = pd.DataFrame({"source": source, "label": label, "usage": usage})
+    return table, images.reshape(-1, FACE_PX, FACE_PX)
+
+
+def check_columns(archive: Archive, name: str, found: list[str], expected: list[str]) -> None:
+    """MmferError where a CSV lacks a column."""
+    missing = [column for column in expected if column not in found]
+    if missing:
+        raise MmferError(
+            f"{archive.path}: {name} lacks the column {', '.join(missing)} (it has: {', '.join(found) or 'none'}); "
+            "emotion, pixels, Usage are expected"
+        )
+
+
+@contextmanager
+def _open_rows(archive: Archive, name: str) -> Iterator["csv.Reader"]:
+    """Rows of a CSV as lists of text; MmferError where the file is not a text table."""
+    try:
+        with archive.open(name) as file:
+            yield csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+    except (csv.Error, UnicodeDecodeError) as error:  # a line without end is refused at 128 KiB
+        raise MmferError(f"{archive.path}: {name} is not a CSV file of faces ({error}); download it again") from None
+
+
+def _clean_header(header: list[str]) -> list[str]:
+    return [column.strip().lower() for column in header]
+
+
+def _parse_pixels(text: str, where: str) -> np.ndarray:
+    """2,304 numbers as text -> uint8 (2304,)."""
+    with warnings.catch_warnings():
+        # numpy stops at the first thing that is no number and only warns
+        warnings.simplefilter("error", DeprecationWarning)
+        try:
+            values = np.fromstring(text, dtype=np.int32, sep=" ")
+        except (DeprecationWarning, ValueError):
+            raise MmferError(f"{where}: pixels hold something that is no number; download it again") from None
+    if values.size != PIXELS:
+        raise MmferError(f"{where}: {values.size} pixels, {FACE_PX}x{FACE_PX} = {PIXELS} expected; download it again")
+    if values.min() < 0 or values.max() > 255:
+        raise MmferError(f"{where}: pixels from {values.min()} to {values.max()}, 0 to 255 expected; download it again")
+    return values.astype(np.uint8)
+
+
+def _parse_label(text: str, labels: int, where: str) -> int:
+    label = text.strip()
+    if not label.isascii() or not label.isdigit() or int(label) >= labels:
+        raise MmferError(f"{where}: unknown label {text!r}, 0 to {labels - 1} expected; correct or remove the line")
+    return int(label)

@@ -1,0 +1,1 @@
+"""A face: where it is, its 68 points, its alignment, its copies, and what a network reads of it."""

@@ -1,0 +1,166 @@
+"""Random transforms of image and landmarks together: thirty copies of each training face (paper, 4.1).
+
+Each copy composes the alignment with its random transform and samples the raw image once. The draws are keyed by
+(seed, dataset, source row) with one row of numbers for each copy, so the same bytes come out for any number of workers,
+and the first ten of thirty copies are those of ten.
+"""
+
+from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
+
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+from tqdm import tqdm
+
+from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
+from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 4096
+CENTRE = (FACE_PX - 1) / 2
+N_DRAWS = 13  # random numbers of one copy: 5 for the geometry, 2 for the tone, 6 for the erased box
+
+
+def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: AugmentParams, workers: int) -> FaceSet:
+    """Raw and clean FaceSets -> augmented FaceSet: images, transforms, and `copy`, `parent`, `trainable` in the index.
+
+    Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Rows that can
+    neither be trained on nor tested (rejected or duplicated training images) are left out.
+    """
+    raw, clean = open_faceset(raw_folder), open_faceset(clean_folder)
+    index, parents, copies = copy_index(clean, params.copies)
+    made_by = {"stage": "augment", "params": params.model_dump(), "from": clean.made_by}
+    with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
+        create_array(folder, "images", (len(index), FACE_PX, FACE_PX))
+        create_array(folder, "transforms", (len(index), 2, 3))
+
+        def work(start: int) -> None:
+            rows = slice(start, start + CHUNK)
+            images, transforms = random_copies(raw, clean, parents[rows], copies[rows], params)
+            write_rows(folder, "images", start, images)
+            write_rows(folder, "transforms", start, transforms)
+
+        starts = range(0, len(index), CHUNK)
+        with ThreadPoolExecutor(workers) as pool:  # the kernel releases the GIL
+            list(tqdm(pool.map(work, starts), total=len(starts), desc="copies", unit="chunk", disable=None))
+    return open_faceset(target)
+
+
+def copy_index(clean: FaceSet, copies: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Clean FaceSet -> index of the augmented one, and each of its rows' parent row and copy number."""
+    table = clean.index
+    keep_rejected = clean.made_by["params"]["keep_rejected"]
+    leaks = table["duplicate_of_test"] | table["duplicate_of_val"]
+    trainable = ((table["split"] == "train") & (table["kept"] | keep_rejected) & ~leaks).to_numpy(dtype=bool)
+    tested = ((table["split"] != "train") | (table["fold"] >= 0)).to_numpy(dtype=bool)
+    counts = np.where(trainable, copies, tested.astype(int))
+    parents = np.repeat(np.arange(len(table)), counts)
+    copy = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
+    index = table.take(parents).reset_index(drop=True)
+    index = index.assign(parent=parents.astype(np.int32), copy=copy.astype(np.int16), trainable=trainable[parents])
+    return index, parents, copy
+
+
+def random_copies(
+    raw: FaceSet, clean: FaceSet, parents: np.ndarray, copies: np.ndarray, params: AugmentParams | EvaluateParams
+) -> tuple[np.ndarray, np.ndarray]:
+    """Copy numbers `copies` (n,) of the faces `parents` (n,) -> images (n, 48, 48) uint8, transforms (n, 2, 3) float32.
+
+    Copy 0 is the plain aligned face. Under EvaluateParams only the geometry changes.
+    """
+    numbers = draws(parents, copies, (params.seed, zlib.crc32(raw.dataset.encode())))
+    motion = motions(numbers, params)
+    motion[copies == 0] = np.eye(3)
+    transforms = (motion @ _square(clean.transforms[parents]))[:, :2].astype(np.float32)
+    tones, boxes = plain_looks(len(parents)) if isinstance(params, EvaluateParams) else looks(numbers, params)
+    tones[copies == 0], boxes[copies == 0] = (1, 0), 0
+    images = np.empty((len(parents), FACE_PX, FACE_PX), np.uint8)
+    warp_faces(raw.images, parents, invert(transforms), tones, boxes, images)
+    return images, transforms
+
+
+def draws(parents: np.ndarray, copies: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
+    """Uniform numbers in [0, 1), (n, N_DRAWS), that depend on nothing but key, parent row and copy number."""
+    numbers = np.empty((len(parents), N_DRAWS))
+    for parent in np.unique(parents):
+        rows = np.flatnonzero(parents == parent) if len(parents) < 64 else _run(parents, parent)
+        stream = np.random.default_rng([*key, int(parent)]).random((copies[rows].max() + 1, N_DRAWS))
+        numbers[rows] = stream[copies[rows]]
+    return numbers
+
+
+def _run(parents: np.ndarray, parent: int) -> slice:
+    """The rows of one parent in the sorted array of parents."""
+    return slice(np.searchsorted(parents, parent), np.searchsorted(parents, parent, side="right"))
+
+
+def motions(numbers: np.ndarray, params: AugmentParams | EvaluateParams) -> np.ndarray:
+    """Draws (n, N_DRAWS) -> affine transforms about the centre (n, 3, 3): mirror, then scale and turn, then shift."""
+    signed = 2 * numbers[:, 1:5] - 1
+    mirror = np.where(numbers[:, 0] < params.mirror, -1.0, 1.0)
+    turn, size = np.deg2rad(params.rotate_deg) * signed[:, 0], (1 + params.scale) ** signed[:, 1]
+    matrix = np.zeros((len(numbers), 3, 3))
+    matrix[:, 0, 0], matrix[:, 0, 1] = size * np.cos(turn) * mirror, -size * np.sin(turn)
+    matrix[:, 1, 0], matrix[:, 1, 1] = size * np.sin(turn) * mirror, size * np.cos(turn)
+    centre = np.array([CENTRE, CENTRE])
+    matrix[:, :2, 2] = centre - matrix[:, :2, :2] @ centre + params.shift_px * signed[:, 2:4]
+    matrix[:, 2, 2] = 1
+    return matrix
+
+
+def looks(numbers: np.ndarray, params: AugmentParams) -> tuple[np.ndarray, np.ndarray]:
+    """Draws (n, N_DRAWS) -> tones (n, 2) float32: gain, offset in grey levels; boxes (n, 5) int16: x0 y0 x1 y1 grey."""
+    signed = 2 * numbers[:, 5:7] - 1
+    gain = 1 + params.contrast * signed[:, 1]
+    offset = 255 * params.brightness * signed[:, 0] + 127.5 * (1 - gain)  # contrast turns about the middle grey
+    size = 1 + numbers[:, 8:10] * (params.erase_px - 1)
+    corner = numbers[:, 10:12] * (FACE_PX - size)
+    boxes = np.concatenate([corner, corner + size, 256 * numbers[:, 12:13]], axis=1)
+    boxes[numbers[:, 7] >= params.erase] = 0
+    return np.stack([gain, offset], axis=1).astype(np.float32), boxes.astype(np.int16)
+
+
+def plain_looks(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tones and boxes that change nothing."""
+    return np.tile(np.array([1, 0], np.float32), (n, 1)), np.zeros((n, 5), np.int16)
+
+
+def _square(transforms: np.ndarray) -> np.ndarray:
+    """(n, 2, 3) -> (n, 3, 3)."""
+    row = np.broadcast_to(np.array([[0, 0, 1]], transforms.dtype), (len(transforms), 1, 3))
+    return np.concatenate([transforms, row], axis=1)
+
+
+def invert(transforms: np.ndarray) -> np.ndarray:
+    """Affine transforms (n, 2, 3) -> their inverses (n, 2, 3) float32."""
+    return np.linalg.inv(_square(transforms.astype(np.float64)))[:, :2].astype(np.float32)
+
+
+@numba.njit(nogil=True, cache=True)
+def warp_faces(faces, parents, inverses, tones, boxes, out):
+    """Fill out[i] with faces[parents[i]] seen through inverses[i] (image -> raw), its tone changed, its box painted.
+
+    Bilinear, pixels outside repeat the border: cv2.warpAffine with BORDER_REPLICATE, but for many faces in one call.
+    """
+    height, width = faces.shape[1], faces.shape[2]
+    for i in range(len(parents)):
+        face, m = faces[parents[i]], inverses[i]
+        gain, offset = tones[i]
+        for y in range(out.shape[1]):
+            for x in range(out.shape[2]):
+                u = min(max(m[0, 0] * x + m[0, 1] * y + m[0, 2], np.float32(0)), np.float32(width - 1))
+                v = min(max(m[1, 0] * x + m[1, 1] * y + m[1, 2], np.float32(0)), np.float32(height - 1))
+                left, top = min(int(u), width - 2), min(int(v), height - 2)
+                du, dv = u - np.float32(left), v - np.float32(top)
+                upper = face[top, left] * (1 - du) + face[top, left + 1] * du
+                lower = face[top + 1, left] * (1 - du) + face[top + 1, left + 1] * du
+                grey = gain * (upper * (1 - dv) + lower * dv) + offset
+                out[i, y, x] = np.uint8(min(max(grey + 0.5, 0.0), 255.0))
+        x0, y0, x1, y1, paint = boxes[i]
+        out[i, y0:y1, x0:x1] = np.uint8(paint)

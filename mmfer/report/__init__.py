@@ -1,0 +1,1 @@
+"""Reports: what was measured, compared with the paper."""

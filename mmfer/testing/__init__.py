@@ -1,0 +1,1 @@
+"""Testing: evaluation, perturbed faces, statistics."""

@@ -1,0 +1,127 @@
+"""Test faces made harder: hidden, badly lit, turned (paper, figure 7), and corrupted; then cleaned as any other image.
+
+Mouth and eyes are hidden where the landmarks of the clean face say that they are. After that nothing is known: the
+detector, the landmarks, the alignment and the HOG are those of the perturbed image, and where no face is found the
+fall-back is that of cleaning, the plain frame.
+"""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+from tqdm import tqdm
+
+from mmfer.config import CleanParams, ExtractParams, PerturbParams
+from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
+from mmfer.face.alignment import find_faces, transforms_of
+from mmfer.face.augment import CENTRE, invert, plain_looks, warp_faces
+from mmfer.face.hog import hog, hog_length, move_landmarks
+from mmfer.testing.corruptions import CORRUPTIONS, corrupt
+
+EYES, MOUTH = slice(36, 48), slice(48, 68)  # iBUG 300-W, 0-based
+Change = Callable[[np.ndarray, np.ndarray, Generator], np.ndarray]  # face, its landmarks, generator -> face
+
+
+def conditions(params: PerturbParams) -> dict[str, Change]:
+    """Every condition by name: `clean`, the paper's, and `<corruption> <severity>`."""
+    paper: dict[str, Change] = {
+        "clean": lambda face, points, rng: face,
+        "mouth hidden": lambda face, points, rng: hide(face, points[MOUTH]),
+        "eyes hidden": lambda face, points, rng: hide(face, points[EYES]),
+        "mouth and eyes hidden": lambda face, points, rng: hide(hide(face, points[MOUTH]), points[EYES]),
+        "high brightness": lambda face, points, rng: lighten(face, params.brightness),
+        "low brightness": lambda face, points, rng: lighten(face, -params.brightness),
+        "colour distortion": lambda face, points, rng: distort_colour(face, params.gamma, rng),
+        "rotation": lambda face, points, rng: move(face, params.rotate_deg * _sign(rng), (0, 0)),
+        "head shift": lambda face, points, rng: move(face, 0, params.shift_px * _direction(rng)),
+    }
+    corrupted = {
+        f"{name} {severity}": lambda face, points, rng, n=name, s=severity: corrupt(face, n, s, rng)
+        for name in CORRUPTIONS
+        for severity in params.severities
+    }
+    return paper | corrupted
+
+
+def hide(face: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Paint the box around some landmarks, grown by 2 px on each side, in the mean grey of the face."""
+    x0, y0 = np.floor(points.min(axis=0) - 2).astype(int).clip(0)
+    x1, y1 = np.ceil(points.max(axis=0) + 3).astype(int).clip(0)
+    hidden = face.copy()
+    hidden[y0:y1, x0:x1] = round(float(face.mean()))
+    return hidden
+
+
+def lighten(face: np.ndarray, share: float) -> np.ndarray:
+    """Add a share of the grey range."""
+    return np.clip(face + 255 * share, 0, 255).astype(np.uint8)
+
+
+def distort_colour(face: np.ndarray, gamma: float, rng: Generator) -> np.ndarray:
+    """The grey picture of a colour distortion: red, green and blue each get their own gamma, then become grey again.
+
+    On a grey face a cast that only scales the channels is a change of brightness, and the system takes that out; a
+    gamma of each channel, between 1 / gamma and gamma, also bends the tones.
+    """
+    bends = gamma ** rng.uniform(-1, 1, 3)
+    channels = 255 * (face[..., None] / 255) ** bends
+    return np.round(channels @ [0.299, 0.587, 0.114]).astype(np.uint8)
+
+
+def move(face: np.ndarray, angle: float, shift: tuple[float, float]) -> np.ndarray:
+    """Turn about the centre by degrees and shift by pixels; the border is repeated."""
+    matrix = cv2.getRotationMatrix2D((CENTRE, CENTRE), angle, 1.0)
+    matrix[:, 2] += shift
+    return cv2.warpAffine(face, matrix, face.shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _sign(rng: Generator) -> int:
+    return 1 if rng.random() < 0.5 else -1
+
+
+def _direction(rng: Generator) -> np.ndarray:
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
+def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: int) -> FaceSet:
+    """Raw, clean and features FaceSets below `data` -> perturbed FaceSet: each drawn test face under each condition.
+
+    It holds what a network sees: aligned images, landmarks, HOG. The index gains `parent` (raw row), `condition` and
+    `found` (whether the detector still finds the face).
+    """
+    raw, clean, features = (open_faceset(data / name) for name in ("raw", "clean", "features"))
+    cleaning, extract = CleanParams(**clean.made_by["params"]), ExtractParams(**features.made_by["params"])
+    rows, changes = drawn_rows(clean.index, params), conditions(params)
+    made_by = {"stage": "perturb", "params": params.model_dump(), "from": features.made_by}
+    index = pd.concat([clean.index.iloc[rows].assign(parent=rows, condition=name, found=False) for name in changes])
+    found = []
+    with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
+        shapes = {"images": raw.images.shape[1:], "landmarks": (68, 2), "hog": (hog_length(extract),)}
+        for name, shape in shapes.items():
+            create_array(folder, name, (len(index), *shape))
+        for place, (name, change) in enumerate(tqdm(changes.items(), desc="conditions", disable=None)):
+            streams = (np.random.default_rng([params.seed, zlib.crc32(name.encode()), row]) for row in rows)
+            faces = np.stack([change(raw.images[r], clean.landmarks[r], s) for r, s in zip(rows, streams, strict=True)])
+            scores, landmarks = find_faces(faces, cleaning, workers)
+            transforms = transforms_of(scores, landmarks, cleaning)
+            images = np.empty_like(faces)
+            warp_faces(faces, np.arange(len(rows)), invert(transforms), *plain_looks(len(rows)), images)
+            seen = {"images": images, "landmarks": move_landmarks(landmarks, transforms), "hog": hog(images, extract)}
+            for key, array in seen.items():
+                write_rows(folder, key, place * len(rows), array)
+            found.append(~np.isnan(scores))
+        index["found"] = np.concatenate(found)  # new_faceset writes the index last
+    return open_faceset(target)
+
+
+def drawn_rows(index: pd.DataFrame, params: PerturbParams) -> np.ndarray:
+    """Raw rows of the test faces, all or as many as `images` says, drawn by the seed, in order."""
+    tested = np.flatnonzero((index["split"] == "test") | (index["fold"] >= 0))
+    if params.images is None or params.images >= len(tested):
+        return tested
+    return np.sort(np.random.default_rng(params.seed).choice(tested, params.images, replace=False))

@@ -1,0 +1,1 @@
+"""Training: the loop, models as folders, calibration."""

@@ -1,0 +1,157 @@
+"""A trained model as a folder: weights without pickle, and model.json with all that is needed to use them.
+
+model.safetensors | model.skops   the weights of a network | a scikit-learn estimator
+model.json                        system, params, classes, alignment, features, versions, how it was trained
+history.csv                       one row an epoch (networks)
+model.onnx                        if mmfer.use.export wrote it: the graph, whose weights are those of model.safetensors
+"""
+
+import hashlib
+import json
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+import mmfer
+from mmfer.config import ExtractParams, check
+from mmfer.data.faceset import FaceSet
+from mmfer.errors import MmferError
+from mmfer.face.hog import hog_length
+from mmfer.face.inputs import prepare, stored_names
+from mmfer.files import new_folder, write_csv, write_json
+from mmfer.systems import system_params
+
+FORMAT = 1
+NETWORK, ESTIMATOR, HISTORY = "model.safetensors", "model.skops", "history.csv"
+BATCH = 512  # faces predicted at once
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network or estimator with the facts of its model.json."""
+
+    facts: dict[str, Any]
+    machine: Any
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the probabilities."""
+        return self.facts["classes"]
+
+    def predict(self, stored: dict[str, np.ndarray], device: str = "cpu") -> np.ndarray:
+        """Rows of images, landmarks and hog as a FaceSet stores them -> probabilities (n, C) float32."""
+        names = stored_names(self.machine.inputs)
+        n = len(stored[names[0]])
+        chunks = [{name: stored[name][i : i + BATCH] for name in names} for i in range(0, n, BATCH)]
+        return np.concatenate([self._predict(chunk, device) for chunk in chunks])
+
+    def _predict(self, chunk: dict[str, np.ndarray], device: str) -> np.ndarray:
+        tensors = {name: torch.from_numpy(np.array(rows)).to(device) for name, rows in chunk.items()}
+        inputs = prepare(tensors, self.machine.inputs)
+        if not isinstance(self.machine, torch.nn.Module):
+            return self.machine.predict_proba({name: value.cpu().numpy() for name, value in inputs.items()})
+        with torch.inference_mode():
+            return self.machine(**inputs).float().softmax(dim=1).cpu().numpy()
+
+
+def cost(model: Model, stored: dict[str, np.ndarray], repeats: int = 50) -> dict[str, float | int]:
+    """What one face costs: `latency_ms` (on one core, from stored arrays to probabilities) and, of a network,
+    `parameters` and `flops` (floating point operations, a multiply-add is two, counted by torch).
+
+    The latency is the least of `repeats`: what else the machine does only adds to it.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    one, threads, times = {name: array[:1] for name, array in stored.items()}, torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    for _ in range(repeats):
+        start = time.perf_counter()
+        model.predict(one)
+        times.append(time.perf_counter() - start)
+    torch.set_num_threads(threads)
+    facts: dict[str, float | int] = {"latency_ms": round(1e3 * min(times), 3)}
+    if isinstance(model.machine, torch.nn.Module):
+        with FlopCounterMode(display=False) as counter:
+            model.predict(one)
+        facts["flops"] = counter.get_total_flops()
+        facts["parameters"] = sum(p.numel() for p in model.machine.parameters())
+    return facts
+
+
+def model_facts(name: str, block: dict[str, Any], features: FaceSet, **more: Any) -> dict[str, Any]:
+    """What model.json says, before training: the system, its data, and how faces were prepared."""
+    return {
+        "format": FORMAT,
+        "system": name,
+        "params": block,
+        "dataset": features.dataset,
+        "classes": features.classes,
+        "made_by": features.made_by,
+        **more,
+        "versions": {"mmfer": mmfer.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+
+
+def build(facts: dict[str, Any]) -> Any:
+    """The untrained network or estimator that the facts of a model describe."""
+    system, params = system_params(facts["system"], facts["params"])
+    extract = check(ExtractParams, facts["made_by"]["params"], "model.json")
+    return system.build(params, len(facts["classes"]), hog_length=hog_length(extract))
+
+
+def save_model(folder: Path, facts: dict[str, Any], machine: Any, history: pd.DataFrame | None = None) -> None:
+    """Write the folder atomically."""
+    with new_folder(folder) as temporary:
+        if isinstance(machine, torch.nn.Module):
+            state = {key: value.contiguous().cpu() for key, value in machine.state_dict().items()}
+            save_file(state, temporary / NETWORK)
+        else:
+            import skops.io
+
+            skops.io.dump(machine.estimator, temporary / ESTIMATOR)
+        if history is not None:
+            write_csv(temporary / HISTORY, history)
+        write_json(temporary / "model.json", facts | {"files": _files_digest(temporary)})
+
+
+def holds_run(folder: Path, run: str) -> bool:
+    """Whether a folder holds the model of this run (`run` of its facts), unchanged since it was trained."""
+    try:
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return facts.get("run") == run and facts["files"] == _files_digest(folder)
+
+
+def _files_digest(folder: Path) -> str:
+    files = sorted(file for file in folder.iterdir() if file.name in (NETWORK, ESTIMATOR, HISTORY))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def load_model(folder: Path, device: str = "cpu") -> Model:
+    """Open a model folder; MmferError if a file is missing or damaged, or another version wrote it."""
+    try:
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise MmferError(f"{folder}/model.json: missing or damaged ({error}); train again with `dvc repro`") from None
+    if facts.get("format") != FORMAT:
+        raise MmferError(f"{folder}/model.json: format {facts.get('format')}, expected {FORMAT}; train it again")
+    machine = build(facts)
+    try:
+        if isinstance(machine, torch.nn.Module):
+            machine.load_state_dict(load_file(folder / NETWORK))
+            machine = machine.to(device).eval()
+        else:
+            import skops.io
+
+            machine.estimator = skops.io.load(folder / ESTIMATOR)
+    except Exception as error:  # safetensors, torch and skops each have their own
+        raise MmferError(f"{folder}: weights missing or damaged ({error}); train again with `dvc repro`") from None
+    return Model(facts, machine)

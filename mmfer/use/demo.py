@@ -1,0 +1,360 @@
+"""The page of `mmfer demo`: a photo, its faces, what each was taken for and why, and what changes of it do to that.
+
+`serve` runs Streamlit on this file, on this machine alone. Photos live in the memory of the session that brought them.
+"""
+
+import errno
+import functools
+import html
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import streamlit as st
+
+from mmfer.config import FACE_PX, ExtractParams
+from mmfer.errors import MmferError
+from mmfer.face.detection import FRAME_SIDE, LARGE
+from mmfer.report.figures import OUTLINES, cell_orientations, stroke_segments
+from mmfer.testing.perturb import EYES, MOUTH, hide, lighten
+from mmfer.use.drawing import LINE, SAME_FACE, overlap
+from mmfer.use.media import decode
+from mmfer.use.predictor import STRIDE, Explanation, Face, Predictor
+
+HOST, UPLOAD_MB = "127.0.0.1", 20
+ZOOM = 10  # pictures of the aligned face are so many times as large
+ORANGE, BLUE = (213, 94, 0), (0, 114, 178)  # RGB; told apart with any kind of colour vision
+VIEWS = {
+    "image": ("the picture", "grey pixels"),
+    "landmarks": ("the 68 points", "shape"),
+    "hog": ("the edges", "HOG"),
+}
+STYLE = """<style>
+.stMainBlockContainer {max-width: 1120px; padding-top: 2.5rem; padding-bottom: 2rem}
+.bars {display: grid; grid-template-columns: max-content 1fr 3rem; gap: .3rem .6rem}
+.bars {align-items: center; font-size: .9rem}
+.bars i {background: rgba(128, 128, 128, .22); border-radius: 4px; height: .8rem; position: relative; display: block}
+.bars b {background: #0072B2; border-radius: 4px; height: 100%; display: block}
+.bars u {background: #D55E00; width: 3px; height: 1.3rem; top: -.25rem; position: absolute; margin-left: -1px}
+.bars span {text-align: right; font-variant-numeric: tabular-nums}
+.bars .top {font-weight: 600}
+</style>"""
+PACKAGE = (
+    "The network of this package was trained on FER2013: small grey photos from the web, labelled by people who often "
+    "disagree. Of faces like these it takes one in three for something else, of others maybe more."
+)
+LIMITS = (
+    "It names the look of a face in one photo, not what somebody feels or is like, and must not be used to judge "
+    "people. Nothing leaves this machine, no photo is written to disk, and all is forgotten when the page is closed."
+)
+BUSY = threading.Lock()  # one analysis at a time: withholding a view changes the network that all sessions share
+
+
+@functools.cache
+def load(weights: str | None) -> Predictor:
+    """The predictor of the package (None), a model folder or an ONNX file; loaded once, for all sessions."""
+    return Predictor.load(weights)
+
+
+def serve(weights: Path | None, port: int, browser: bool) -> None:
+    """Run the page until Ctrl-C; MmferError where the weights cannot be opened or the port is in use."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended is no hindrance
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror
+            raise MmferError(f"port {port}: {reason}; name another one with --port") from None
+    chosen = None if weights is None else str(weights)
+    load(chosen)
+    from streamlit.web.cli import main
+
+    keep_to_memory()
+    options = {
+        "server.address": HOST,
+        "server.port": port,
+        "server.maxUploadSize": UPLOAD_MB,
+        "server.fileWatcherType": "none",
+        "server.showEmailPrompt": False,
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+    } | ({} if browser else {"server.headless": True})
+    flags = [f"--{name}={str(value).lower()}" for name, value in options.items()]
+    main(["run", __file__, *flags, "--", *([chosen] if chosen else [])], standalone_mode=False)
+
+
+def keep_to_memory() -> None:
+    """Take three habits from Streamlit that its options leave: they write an upload, keep it, and ask the internet."""
+    from starlette.formparsers import MultiPartParser
+    from streamlit import net_util
+    from streamlit.runtime.memory_session_storage import MemorySessionStorage
+
+    MultiPartParser.spool_max_size = (UPLOAD_MB + 1) * 2**20  # larger parts of a form become temporary files
+    MemorySessionStorage.save = lambda self, info: info.session.shutdown()  # else kept in case the page comes back
+    net_util.get_external_ip = lambda: None  # asked for when a page of another site knocks
+
+
+def fit(pixels: np.ndarray) -> np.ndarray:
+    """A photo (H, W, 3) uint8 with its longest side at most that at which faces are looked for."""
+    factor = LARGE / max(pixels.shape)
+    height, width = (max(round(side * factor), 1) for side in pixels.shape[:2])
+    return pixels if factor >= 1 else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def change_photo(
+    pixels: np.ndarray, faces: list[Face], light: float, contrast: float, mouth: bool, eyes: bool
+) -> np.ndarray:
+    """A photo (H, W, 3) uint8 with its faces' mouths and eyes hidden, then other contrast and light: a copy.
+
+    `light` is added as a share of the grey range, `contrast` multiplies the distance from mid-grey.
+    """
+    changed = pixels.copy()
+    for face in faces:
+        for part, hidden in ((MOUTH, mouth), (EYES, eyes)):
+            if hidden:
+                hide_part(changed, face, part)
+    if contrast != 1:
+        changed = np.clip((changed - 127.5) * contrast + 127.5, 0, 255).astype(np.uint8)
+    return lighten(changed, light) if light else changed
+
+
+def hide_part(pixels: np.ndarray, face: Face, part: slice) -> None:
+    """Paint the box around some landmarks of a face in the face's mean grey, as the robustness test does at 48 px."""
+    x0, y0, x1, y1 = (max(round(edge), 0) for edge in face.box)
+    points = np.array(face.landmarks[part])
+    margin = max(2 * FRAME_SIDE * (x1 - x0) / FACE_PX - 2, 0)  # `hide` adds 2 px, meant for faces of 48
+    box = np.array([points.min(axis=0) - margin, points.max(axis=0) + margin])
+    left, top = np.minimum([x0, y0], np.floor(box[0] - 2).astype(int)).clip(0)
+    right, bottom = np.maximum([x1, y1], np.ceil(box[1] + 3).astype(int))
+    view = pixels[top:bottom, left:right]
+    if view.size:
+        view[:] = hide(view, box - [left, top])
+
+
+def same_face(face: Face, others: list[Face]) -> Face | None:
+    """The one of the faces that lies where `face` lies, if any."""
+    best = max(others, key=lambda other: overlap(face.box, other.box), default=None)
+    return best if best and overlap(face.box, best.box) >= SAME_FACE else None
+
+
+def mark_faces(pixels: np.ndarray, faces: list[Face], chosen: Face | None) -> np.ndarray:
+    """A copy of a photo (H, W, 3) uint8 with a box around each face, thicker around the chosen one, and labels."""
+    drawn = np.ascontiguousarray(pixels).copy()
+    thick = max(1, round(max(pixels.shape) / 400))
+    for number, face in enumerate(faces, start=1):
+        x0, y0, x1, y1 = (round(edge) for edge in face.box)
+        cv2.rectangle(drawn, (x0, y0), (x1, y1), LINE, thick * (2 if face is chosen else 1), cv2.LINE_AA)
+        label = (f"{number} " if len(faces) > 1 else "") + face.expression
+        font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(pixels.shape) / 900
+        width = cv2.getTextSize(label, font, scale, thick)[0][0]
+        (_, height), below = cv2.getTextSize("Ag", font, scale, thick)  # the same for every label
+        left = max(min(x0, drawn.shape[1] - width - 2 * below), 0)
+        base = y0 - below if y0 > height + 2 * below else min(y1, drawn.shape[0]) - below
+        cv2.rectangle(drawn, (left, base - height - below), (left + width + 2 * below, base + below), LINE, -1)
+        cv2.putText(drawn, label, (left + below, base), font, scale, (0, 0, 0), thick, cv2.LINE_AA)
+    return drawn
+
+
+def enlarge(image: np.ndarray) -> np.ndarray:
+    """An aligned face (48, 48) uint8 -> (480, 480, 3) uint8."""
+    large = cv2.resize(image, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
+    return cv2.cvtColor(large, cv2.COLOR_GRAY2RGB)
+
+
+def draw_landmarks(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """An aligned face (48, 48) uint8 and its landmarks (68, 2) in its pixels -> picture (480, 480, 3) uint8."""
+    drawn = enlarge(image)
+    places = np.round((landmarks + 0.5) * ZOOM).astype(int)
+    for first, last, closed in OUTLINES:
+        cv2.polylines(drawn, [places[first : last + 1]], closed, LINE, 2, cv2.LINE_AA)
+    for x, y in places.tolist():
+        cv2.circle(drawn, (x, y), 4, LINE, -1, cv2.LINE_AA)
+    return drawn
+
+
+def draw_hog(described: np.ndarray, params: ExtractParams) -> np.ndarray:
+    """HOG (hog_length,) -> picture (480, 480) uint8: in each cell a stroke along the edges, by their strength."""
+    cells = FACE_PX // params.cell_px
+    strength = cell_orientations(described, params.orientations, cells, params.block_cells)
+    ends = np.round((stroke_segments(strength, FACE_PX) + 0.5) * ZOOM).astype(int)
+    shades = 255 * strength.ravel() / max(strength.max(), 1e-12)
+    drawn = np.zeros((FACE_PX * ZOOM, FACE_PX * ZOOM), np.uint8)
+    for place in np.argsort(shades):  # strong strokes over weak ones
+        cv2.line(drawn, *ends[place].tolist(), float(shades[place]), 3, cv2.LINE_AA)
+    return drawn
+
+
+def draw_saliency(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
+    """An aligned face (48, 48) uint8 and the map of `explain` (48, 48) -> picture (480, 480, 3) uint8.
+
+    Orange where hiding takes from the verdict, blue where it adds.
+    """
+    coarse = cv2.resize(saliency, None, fx=1 / STRIDE, fy=1 / STRIDE, interpolation=cv2.INTER_AREA)  # its own grid
+    share = cv2.resize(coarse / max(np.abs(coarse).max(), 1e-6), None, fx=ZOOM * STRIDE, fy=ZOOM * STRIDE)[..., None]
+    colour, plain = np.where(share > 0, np.float32(ORANGE), np.float32(BLUE)), enlarge(image)
+    return (plain + 0.75 * np.abs(share) * (colour - plain)).astype(np.uint8)
+
+
+def bars(probabilities: dict[str, float], before: dict[str, float] | None = None) -> str:
+    """HTML of a bar for each class, the most probable in bold; a mark where the bar ended `before`."""
+    rows, top = [], max(probabilities, key=probabilities.get)
+    for name, value in probabilities.items():
+        mark = f'<u style="left:{before[name]:.1%}"></u>' if before else ""
+        bold = ' class="top"' if name == top else ""
+        rows.append(f"<div{bold}>{html.escape(name)}</div><i><b style='width:{value:.1%}'></b>{mark}</i>")
+        rows.append(f"<span{bold}>{value:.0%}</span>")
+    return f'<div class="bars">{"".join(rows)}</div>'
+
+
+def verdict_without(expression: str, plain: dict[str, float], without: dict[str, float]) -> str:
+    """One line on what withholding a view did to the verdict."""
+    now, points = max(without, key=without.get), 100 * (without[expression] - plain[expression])
+    moved = f"{plain[expression]:.0%} → {without[expression]:.0%}"
+    if now != expression:
+        return f"Then **{now}** ({expression}: {moved})."
+    if abs(points) < 3:
+        return f"Still **{now}**, about as sure ({moved})."
+    return f"Still **{now}**, {'more' if points > 0 else 'less'} sure ({moved})."
+
+
+def kept(name: str, key: Any, compute: Callable[[], Any]) -> Any:
+    """What `compute` returned last under this name in this session; computed again where `key` is another."""
+    if st.session_state.get(name, (None,))[0] != key:
+        with BUSY:
+            st.session_state[name] = key, compute()
+    return st.session_state[name][1]
+
+
+def page(weights: str | None = None) -> None:
+    """Draw the page, from top to bottom, as Streamlit does at each move of a control."""
+    st.set_page_config(page_title="mmfer", layout="wide")
+    st.html(STYLE)
+    st.header("What does this face express?", anchor=False)
+    predictor = load(weights)
+    photo_part(predictor)
+    st.divider()
+    trained = PACKAGE if weights is None else f"This network was trained on {predictor.model.facts['dataset']}."
+    st.caption(f"{trained} {LIMITS}")
+
+
+def photo_part(predictor: Predictor) -> None:
+    """Ask for a photo, find its faces, show them."""
+    source = st.radio("Photo from", ["a file", "the camera"], horizontal=True, label_visibility="collapsed")
+    if source == "a file":
+        # Any name will do, as for `mmfer predict`; what is no photo gets a message below, which the browser's lacks.
+        file = st.file_uploader(f"A photo of at most {UPLOAD_MB} MB; a larger file turns red and is not sent.")
+    else:
+        file = st.camera_input("Photo", label_visibility="collapsed")
+    if file is None:
+        for name in ("photo", "clean", "changed", "reasons"):  # a photo that was taken away is forgotten
+            st.session_state.pop(name, None)
+        st.info("Drop or take a photo with a face: its expression is named, with what carried the decision.")
+        return
+    try:
+        pixels = kept("photo", file.file_id, lambda: fit(decode(file.getvalue(), "This file")))
+    except MmferError as error:
+        st.error(str(error))
+        return
+    faces = kept("clean", file.file_id, lambda: predictor.predict([pixels])[0])
+    if not faces:
+        st.warning("No face was found. Faces that look aside, lean or are smaller than 40 pixels are often missed.")
+        st.columns(2)[0].image(pixels, width="stretch", output_format="JPEG")
+        return
+    number = 0
+    if len(faces) > 1:
+        names = [f"{place}: {face.expression}" for place, face in enumerate(faces, start=1)]
+        number = st.selectbox("Face, from left to right", range(len(faces)), format_func=names.__getitem__)
+    changes_part(predictor, file.file_id, pixels, faces, faces[number])
+
+
+def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: list[Face], face: Face) -> None:
+    """The controls, the photo as it is and as they change it, and why the face is taken for what it is."""
+    controls = st.columns(3, vertical_alignment="center", gap="medium")
+    light = controls[0].slider("Brightness", -80, 80, 0, 5, format="%+d %%") / 100
+    contrast = controls[1].slider("Contrast", 20, 200, 100, 10, format="%d %%") / 100
+    toggles = controls[2].container(horizontal=True, gap="medium")
+    mouth, eyes = toggles.toggle("Hide mouth"), toggles.toggle("Hide eyes")
+    change = light, contrast, mouth, eyes
+    plain = change == (0, 1, False, False)
+    left, right = st.columns(2, gap="medium")
+    left.markdown("**The photo**")
+    left.image(mark_faces(pixels, faces, face), width="stretch", output_format="JPEG")
+    weak = "found only by the weak search: it may be no face at all"
+    if face.score < 0:
+        left.warning(f"This face was {weak}.")
+    verdict_part(right if plain else left, face)
+    subject, title = face, "What the network sees"
+    if plain:
+        right.info("Move a control above to darken, lighten or hide parts of the photo, and see what changes.")
+    else:
+        altered = change_photo(pixels, faces, *change)
+        found = kept("changed", (photo, change), lambda: predictor.predict([altered])[0])
+        subject, title = same_face(face, found), f"{title} after the change"
+        right.markdown("**Changed**")
+        right.image(mark_faces(altered, found, subject), width="stretch", output_format="JPEG")
+        if subject is None:
+            right.warning("After this change the face is not found any more.")
+            return
+        if subject.score < 0:
+            right.warning(f"After this change the face is {weak}.")
+        verdict_part(right, subject, face)
+    key = photo, change, subject.box
+    seen, told = kept("reasons", key, lambda: (predictor.see(subject.image[None]), predictor.explain(subject)))
+    reasons_part(title, predictor, seen, told)
+
+
+def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
+    """What a face expresses, as a line and bars; with what became of the verdict `before` a change."""
+    share = f"{face.probabilities[face.expression]:.0%}"
+    if before is None:
+        place.markdown(f"Most probably **{face.expression}**, {share}")
+        place.html(bars(face.probabilities))
+        return
+    was, now = (of.probabilities[before.expression] for of in (before, face))
+    same = face.expression == before.expression
+    lead = "Still most probably" if same else f"Now most probably **{face.expression}**, {share};"
+    name = f"**{before.expression}**" if same else before.expression
+    place.markdown(f"{lead} {name}: {was:.0%} → {now:.0%} ({100 * (now - was):+.0f} points)")
+    place.html(bars(face.probabilities, before.probabilities))
+    place.caption("Orange marks: the photo as it was.")
+
+
+def reasons_part(title: str, predictor: Predictor, seen: dict[str, np.ndarray], told: Explanation) -> None:
+    """What the network is given of a face, which parts of it matter, and what it says without each view."""
+    st.subheader(title, anchor=False)
+    image, described = seen["images"][0], seen["hog"][0]
+    points, verdict = 100 * max(told.saliency.max(), 0), told.expression
+    pictures = [
+        (draw_landmarks(image, seen["landmarks"][0]), "**68 points** on the face, 48 x 48 pixels"),
+        (draw_hog(described, ExtractParams(**predictor.model.facts["made_by"]["params"])), "**Edges** (HOG)"),
+        (
+            draw_saliency(image, told.saliency),
+            f"**What counts for {verdict}**: hiding orange parts costs up to {points:.0f} points, blue ones adds",
+        ),
+    ]
+    for column, (picture, caption) in zip(st.columns(3, gap="medium"), pictures, strict=True):
+        column.image(picture, caption=caption, width="stretch")
+    st.subheader("What each view adds", anchor=False)
+    if not told.without:
+        st.caption("This model does not let its views be told apart.")
+        return
+    ways = f"The network looks at a face in {len(told.without)} ways. Here each is taken from it in turn."
+    st.caption(f"{ways} Orange marks: with all of them.")
+    for column, (view, without) in zip(st.columns(len(told.without), gap="medium"), told.without.items(), strict=True):
+        name, meaning = VIEWS.get(view, (view, ""))
+        column.markdown(f"**Without {name}** ({meaning})")
+        column.markdown(verdict_without(verdict, told.probabilities, without))
+        column.html(bars(without, told.probabilities))
+
+
+if __name__ == "__main__":  # run by Streamlit, which puts the script's folder on the path: our statistics.py would
+    sys.path[:] = [place for place in sys.path if place != str(Path(__file__).parent)]  # hide Python's
+    from mmfer.use import demo  # noqa: PLW0406  the module that `serve` is in, whose predictor is loaded
+
+    demo.page(*sys.argv[1:])

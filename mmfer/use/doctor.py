@@ -1,0 +1,197 @@
+"""What a working installation has, looked at one by one: a line each, and what to do where something is wrong.
+
+Nothing here writes: no database is made, no lock is waited for.
+"""
+
+import importlib
+import importlib.util
+import json
+import logging
+import os
+import platform
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import mmfer
+from mmfer.errors import MmferError
+from mmfer.tracking import ENVIRONMENT, EXPERIMENT, store_uri
+
+GIB = 2**30
+FREE_GIB = 1  # a study of the synthetic faces fits into it; the thirty copies of FER2013 are 4 GiB
+PATIENCE_S = 60  # for `dvc status`, which hashes what changed
+PACKAGES = {  # module: what pip calls it
+    "torch": "torch",
+    "dlib": "dlib-bin",
+    "cv2": "opencv-python-headless",
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "mlflow": "mlflow",
+    "dvc": "dvc",
+}
+WEIGHTS = Path(mmfer.__file__).parent / "weights"
+MODULE_OF_POINTS = "face_recognition_models"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found; FAIL tells in its text what to do, and - is for what is not there and need not be."""
+
+    mark: Literal["ok", "-", "FAIL"]
+    text: str
+
+
+def checks() -> dict[str, Callable[[], Finding]]:
+    """The checks by the name that their line begins with."""
+    return {
+        "python": python,
+        "mmfer": lambda: Finding("ok", f"{mmfer.__version__}, {WEIGHTS.parent}"),
+        **{PACKAGES[module]: partial(package, module) for module in PACKAGES},
+        "68-point model": point_model,
+        "weights": weights,
+        "device": device,
+        "MLflow store": store,
+        "DVC": dvc_state,
+        "disk": disk,
+    }
+
+
+def examine(name: str, check: Callable[[], Finding]) -> Finding:
+    """Run one check; what it raises is its finding."""
+    try:
+        return check()
+    except MmferError as error:
+        return Finding("FAIL", str(error))
+    except ImportError as error:
+        return Finding("FAIL", f"{error}; install mmfer again: `pip install --force-reinstall mmfer`")
+
+
+def lines() -> Iterator[tuple[str, bool]]:
+    """A line for each check as it is done, and whether all is well with it."""
+    for name, check in checks().items():
+        finding = examine(name, check)
+        yield f"{finding.mark:<5}{name:<24}{finding.text}", finding.mark != "FAIL"
+
+
+def python() -> Finding:
+    """The interpreter."""
+    return Finding("ok", f"{platform.python_version()}, {sys.executable}")
+
+
+def package(module: str) -> Finding:
+    """The version of a package that mmfer needs, which is imported to see that it can be."""
+    try:
+        return Finding("ok", importlib.import_module(module).__version__)
+    except (ImportError, OSError) as error:  # OSError: a shared library of it
+        return Finding("FAIL", f"{error}; run `pip install --force-reinstall {PACKAGES[module]}`")
+
+
+def point_model() -> Finding:
+    """The file of the 68-point predictor."""
+    from mmfer.face.shape_predictor import MODEL, load_shape_model
+
+    start = time.perf_counter()
+    load_shape_model()
+    seconds = time.perf_counter() - start
+    folder = Path(importlib.util.find_spec(MODULE_OF_POINTS).submodule_search_locations[0])
+    file = folder / "models" / MODEL
+    return Finding("ok", f"{file}, {file.stat().st_size / 2**20:.1f} MiB, loads in {seconds:.1f} s")
+
+
+def weights() -> Finding:
+    """Every model that the package brings: in torch, and as it answers, it loads and predicts a face of noise."""
+    from mmfer.training.models import load_model
+    from mmfer.use.export import example_faces
+    from mmfer.use.predictor import Predictor
+
+    folders = sorted(file.parent for file in WEIGHTS.glob("*/model.json"))
+    if not folders:
+        return Finding("FAIL", f"{WEIGHTS}: no model; run `pip install --force-reinstall mmfer`")
+    for folder in folders:
+        for model in (load_model(folder), Predictor.load(folder).model):
+            probabilities = model.predict(example_faces(model))
+            if not abs(probabilities.sum(axis=1) - 1).max() < 1e-3:
+                remedy = "run `pip install --force-reinstall torch onnxruntime`"
+                return Finding("FAIL", f"{folder}: predicts no probabilities; {remedy}")
+    return Finding("ok", ", ".join(folder.name for folder in folders))
+
+
+def device() -> Finding:
+    """What the networks compute on."""
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("ok", f"CUDA: {torch.cuda.get_device_name()}")
+    if torch.backends.mps.is_available():
+        return Finding("ok", "MPS: the GPU of this Mac")
+    return Finding("ok", f"CPU, {torch.get_num_threads()} threads of {os.cpu_count()} cores; no CUDA, no MPS")
+
+
+def store() -> Finding:
+    """The MLflow store can be read."""
+    uri = store_uri()
+    try:
+        return _database(uri) if uri.startswith("sqlite:///") else _server(uri)
+    except Exception as error:  # of sqlite3, requests or MLflow
+        reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
+        remedy = "correct or unset MLFLOW_TRACKING_URI, start its server, or move a damaged database away"
+        return Finding("FAIL", f"{uri}: {reason}; {remedy}")
+
+
+def _database(uri: str) -> Finding:
+    """A store in SQLite, opened to read: MLflow would make it, and try a damaged one again for minutes."""
+    file = Path(uri.removeprefix("sqlite:///")).resolve()
+    if not file.exists():
+        return Finding("-", f"{uri}: not there yet; the first stage makes it")
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+        (runs,) = database.execute("select count(*) from runs").fetchone()
+    return Finding("ok", f"{uri}: {runs} runs")
+
+
+def _server(uri: str) -> Finding:
+    """A store of any other kind, asked as the stages do."""
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "urllib3.connectionpool"):  # the finding tells a failure in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    experiment = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
+    return Finding("ok", f"{uri}: {'has runs of mmfer' if experiment else 'no runs of mmfer yet'}")
+
+
+def dvc_state() -> Finding:
+    """Which stages `dvc repro` would run again, if this is a DVC project and no other DVC process is at work."""
+    command = [sys.executable, "-m", "dvc", "status", "--json"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        return Finding("-", f"`dvc status` takes more than {PATIENCE_S} s; run it yourself to see")
+    if "not inside of a DVC repository" in done.stderr:
+        return Finding("-", f"{Path.cwd()}: not in a DVC project")
+    if "lock" in done.stderr.lower():
+        return Finding("-", "another DVC process is at work here (it holds the lock); its run is not disturbed")
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[0]
+        return Finding("FAIL", f"{reason}; see `dvc status -v`")
+    changed = list(json.loads(done.stdout))
+    if not changed:
+        return Finding("ok", "everything is up to date")
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return Finding("-", f"out of date: {', '.join(changed[:3])}{more}; `dvc repro` runs them")
+
+
+def disk() -> Finding:
+    """Room in the current folder."""
+    free = shutil.disk_usage(".").free / GIB
+    if free < FREE_GIB:
+        return Finding("FAIL", f"{free:.1f} GiB free in {Path.cwd()}; make room: a study needs {FREE_GIB} GiB or more")
+    return Finding("ok", f"{free:.1f} GiB free in {Path.cwd()}")

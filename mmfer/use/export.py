@@ -1,0 +1,144 @@
+"""A model folder -> one ONNX file that any ONNX runtime can use, from the stored arrays to the probabilities.
+
+Preparation (mmfer.face.inputs), network and softmax are traced together, so that nobody has to write them again.
+`mmfer export onnx MODEL_FOLDER [FILE.onnx]`: without FILE the graph goes into the folder, and shares
+the weights that are there.
+"""
+
+import json
+import logging
+import struct
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmfer.config import FACE_PX, ExtractParams, check
+from mmfer.errors import MmferError, require
+from mmfer.face.hog import hog_length
+from mmfer.face.inputs import prepare, stored_names
+from mmfer.files import new_file
+from mmfer.training.models import NETWORK, Model, load_model
+from mmfer.use.onnx_model import FACTS, GRAPH, OUTPUT, load_onnx
+
+TOLERANCE = 1e-4  # largest difference to torch in a probability
+OPSET = 18
+
+
+class Whole(nn.Module):
+    """A network with what stands before and behind it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *stored: Tensor) -> Tensor:  # rows of the stored arrays that it reads -> probabilities (n, C)
+        arrays = dict(zip(stored_names(self.network.inputs), stored, strict=True))
+        return self.network(**prepare(arrays, self.network.inputs)).float().softmax(dim=1)
+
+
+def export_onnx(folder: Path, target: Path | None = None) -> Path:
+    """Write the network of a model folder as an ONNX file, with all of model.json in its metadata -> the file.
+
+    Without a target that is model.onnx in the folder: the graph alone, some 100 KiB, which refers to the weights
+    beside it; Predictor.load(folder) uses it from then on, for it answers sooner than torch is imported.
+
+    Inputs, of which the file has those that the network reads: images uint8 (n, 48, 48), landmarks float32 (n, 68, 2),
+    hog float32 (n, 900). Output: probabilities float32 (n, C). MmferError, and no file, where onnxruntime finds
+    probabilities other than torch's.
+    """
+    require("onnx", "onnx", "onnxscript")
+    model = load_model(folder)
+    if not isinstance(model.machine, nn.Module):
+        kind = type(model.machine).__name__.lower()
+        raise MmferError(f"{folder}: {kind} is a scikit-learn estimator, not a network; use the folder as it is")
+    program = _trace(load_model(folder))  # one of its own, for tracing alters it
+    if target is None:
+        target = folder / GRAPH
+        _share_weights(program, folder / NETWORK)
+    with new_file(target) as temporary:
+        program.save(temporary)
+        difference = _difference(model, temporary)
+        if not difference <= TOLERANCE:
+            raise MmferError(f"{target}: {difference:.1e} from torch, {TOLERANCE} allowed; not written; report this")
+    return target
+
+
+def _share_weights(program: Any, weights: Path) -> None:
+    """Let the graph refer to the tensors of a safetensors file: that is a header, then the numbers as ONNX has them."""
+    import onnx_ir as ir
+
+    with weights.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    for name, value in program.model.graph.initializers.items():
+        entry = header.get(name.removeprefix("network."))
+        if entry:
+            start, end = entry["data_offsets"]
+            place = (weights.name, 8 + length + start, end - start)
+            value.const_value = ir.ExternalTensor(
+                *place, value.dtype, shape=value.shape, name=name, base_dir=weights.parent
+            )
+
+
+def _trace(model: Model) -> Any:
+    """The torch.onnx.ONNXProgram of a model."""
+    names = stored_names(model.machine.inputs)
+    faces = example_faces(model)
+    arrays = tuple(torch.from_numpy(faces[name]) for name in names)
+    batch = torch.export.Dim("n")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells that torchvision is absent
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's, about its own use of itself
+        graph = torch.export.export(Whole(model.machine), arrays, dynamic_shapes=(({0: batch},) * len(names),))
+        program = torch.onnx.export(
+            graph,
+            input_names=names,
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            optimize=False,  # the runtime does; here it would fold norms into weights, which then are others than saved
+            custom_translation_table={torch.ops.aten.searchsorted.Tensor: searchsorted},
+            verbose=False,
+        )
+    program.model.metadata_props[FACTS] = json.dumps(model.facts)
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces, with the paths of this machine
+    return program
+
+
+def example_faces(model: Model, n: int = 5) -> dict[str, np.ndarray]:
+    """Arrays of n faces as a FaceSet stores them: an even picture with points that coincide, then seeded noise."""
+    rng = np.random.default_rng(0)
+    extract = check(ExtractParams, model.facts["made_by"]["params"], "model.json")
+    faces = {
+        "images": rng.integers(0, 256, (n, FACE_PX, FACE_PX), dtype=np.uint8),
+        "landmarks": rng.uniform(0, FACE_PX, (n, 68, 2)).astype(np.float32),
+        "hog": rng.random((n, hog_length(extract)), dtype=np.float32),
+    }
+    for array in faces.values():
+        array[0] = 0
+    return faces
+
+
+def _difference(model: Model, file: Path) -> float:
+    """The largest difference between the probabilities of torch and of onnxruntime; NaN where either has one."""
+    faces = example_faces(model, 9)
+    return float(np.abs(load_onnx(file).predict(faces) - model.predict(faces)).max())
+
+
+def searchsorted(ordered: Any, values: Any, out_int32: bool = False, right: bool = False) -> Any:
+    """torch.searchsorted of rows (n, P), which ONNX lacks, as binary search unrolled: how many are below each value."""
+    from onnxscript import opset18 as op
+
+    before: Callable[[Any, Any], Any] = op.LessOrEqual if right else op.Less
+    length = ordered.shape[1]
+    count = op.Cast(op.Mul(values, 0.0), to=7)  # zeros, int64
+    for step in (1 << i for i in reversed(range(length.bit_length()))):
+        reached = op.Add(count, step)
+        level = op.GatherElements(ordered, op.Sub(op.Min(reached, length), 1), axis=1)
+        count = op.Where(op.And(before(level, values), op.LessOrEqual(reached, length)), reached, count)
+    return count

@@ -1,0 +1,64 @@
+"""A trained network as one ONNX file, without torch: stored arrays in, probabilities out, the facts in its metadata.
+
+mmfer.use.export writes such files; the preparation of mmfer.face.inputs and the softmax are part of their graph.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmfer.errors import MmferError
+
+FACTS = "mmfer.facts.1"  # metadata key of the facts; another number where other facts would be expected
+GRAPH = "model.onnx"  # in a model folder: the graph, its weights in the file beside it
+OUTPUT = "probabilities"
+BATCH = 64  # faces predicted at once; onnxruntime keeps the memory of the largest batch
+DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """The graph in an onnxruntime session, with the facts of the model.json that it was made of."""
+
+    facts: dict[str, Any]
+    session: Any  # onnxruntime.InferenceSession
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the probabilities."""
+        return self.facts["classes"]
+
+    def predict(self, stored: dict[str, np.ndarray]) -> np.ndarray:
+        """Rows of images, landmarks and hog as a FaceSet stores them -> probabilities (n, C) float32."""
+        dtypes = {node.name: DTYPES[node.type] for node in self.session.get_inputs()}
+        n = len(stored[next(iter(dtypes))])
+        chunks = []
+        for i in range(0, n, BATCH):
+            rows = {name: np.ascontiguousarray(stored[name][i : i + BATCH], dtype) for name, dtype in dtypes.items()}
+            chunks += self.session.run([OUTPUT], rows)
+        return np.concatenate(chunks)
+
+
+def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
+    """Open a file of mmfer.use.export; MmferError if it is missing or not such a file."""
+    import onnxruntime
+
+    if not path.is_file():
+        raise MmferError(f"{path}: not there; write it with `mmfer export onnx MODEL_FOLDER {path}`")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
+    options.log_severity_level = 3  # errors; its warnings are about its own optimisations
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # a waiting thread leaves its core alone
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class for each kind of failure, and no public base
+        reason = str(error).splitlines()[0]
+        raise MmferError(f"{path}: not an ONNX file, or damaged ({reason}); export the model again") from None
+    metadata = session.get_modelmeta().custom_metadata_map
+    if FACTS not in metadata:
+        raise MmferError(f"{path}: an ONNX file without {FACTS} in its metadata; take one that this mmfer exported")
+    return OnnxModel(json.loads(metadata[FACTS]), session)

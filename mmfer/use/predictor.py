@@ -1,0 +1,214 @@
+"""Faces in photos and what they express: a trained network, and the preparation of faces that it was trained with.
+
+    predictor = Predictor.load()
+    for face in predictor.predict(["photo.jpg"])[0]:
+        print(face.expression, face.probabilities[face.expression])
+
+Where the model folder has a model.onnx, as that of the package has, onnxruntime answers, for it starts sooner than
+torch does; torch is needed for other folders, and to explain.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mmfer.config import FACE_PX, CleanParams, ExtractParams
+from mmfer.errors import MmferError
+from mmfer.face.alignment import face_detector, find_faces, transforms_of
+from mmfer.face.augment import invert, plain_looks, warp_faces
+from mmfer.face.detection import WEAK, Detection, cut_face, detect
+from mmfer.face.hog import hog, move_landmarks
+from mmfer.face.shape_predictor import load_shape_model
+from mmfer.training.calibration import tempered
+from mmfer.use.onnx_model import GRAPH, load_onnx
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "compact"
+PATCH, STRIDE = 12, 4  # of the square that hides a part of the face, pixels
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face of a photo, in pixels of the photo as it is displayed."""
+
+    box: tuple[float, float, float, float]  # x0 y0 x1 y1
+    score: float  # of the detector; below 0: nothing better was found in the photo
+    landmarks: list[tuple[float, float]]  # 68 points x y, iBUG 300-W order
+    expression: str  # the most probable one
+    probabilities: dict[str, float]
+    image: np.ndarray = field(repr=False, compare=False)  # (48, 48) uint8, what was classified
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the image, ready for JSON."""
+        return {
+            "box": [round(edge, 1) for edge in self.box],
+            "score": round(self.score, 4),
+            "expression": self.expression,
+            "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+            "landmarks": [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
+        }
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a face was classified as it was."""
+
+    expression: str
+    probabilities: dict[str, float]
+    without: dict[str, dict[str, float]]  # probabilities with one modality withheld; empty for ONNX and estimators
+    saliency: np.ndarray  # (48, 48) float32 over the aligned face: probability that hiding this part takes away
+
+
+class Predictor:
+    """A trained model with the preparation that its training used; `classes` names the probabilities in order."""
+
+    def __init__(self, model: Any, workers: int = 2, min_score: float = WEAK, folder: Path | None = None) -> None:
+        self.model, self.workers, self.min_score, self._folder = model, workers, min_score, folder
+        self._temperature = model.facts["result"].get("temperature", 1.0)
+        extract = model.facts["made_by"]
+        self._extract = ExtractParams(**extract["params"])
+        self._clean = CleanParams(**extract["from"]["from"]["params"])
+
+    @classmethod
+    def load(cls, path: Path | str | None = None, workers: int = 2, min_score: float = WEAK) -> "Predictor":
+        """Open the weights of the package, a model folder, or an .onnx file.
+
+        `workers` threads look for faces; those of which the detector is less sure than `min_score` are left out.
+        """
+        path = WEIGHTS if path is None else Path(path)
+        if path.suffix == ".onnx":
+            return cls(load_onnx(path), workers, min_score)
+        if (path / GRAPH).exists():
+            return cls(load_onnx(path / GRAPH), workers, min_score, path)
+        return cls(open_folder(path), workers, min_score)
+
+    @property
+    def classes(self) -> list[str]:
+        """Expressions in the order of the probabilities."""
+        return self.model.classes
+
+    def predict(self, images: list[np.ndarray | Path | str]) -> list[list[Face]]:
+        """Photos, as arrays (H, W), (H, W, 1), RGB or RGBA, or as paths -> the faces of each, from left to right.
+
+        How faces are found is told in mmfer.face.detection. MmferError where a path is not a photo.
+        """
+        greys = [grey_photo(image) for image in images]
+        with ThreadPoolExecutor(self.workers) as pool:
+            # Before the threads, each of which would read it; the detector takes as long to make, the first time.
+            landmark_model = pool.submit(load_shape_model)
+            with face_detector():
+                landmark_model.result()
+            found = list(pool.map(partial(detect, min_score=self.min_score), greys))
+        crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
+        if not crops:
+            return [[] for _ in images]
+        rows = zip(crops, self.predict_faces(np.stack(crops)), strict=True)
+        return [[self._face(face, *next(rows)) for face in faces] for faces in found]
+
+    def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray) -> Face:
+        named = self._named(probabilities)
+        points = [(x, y) for x, y in found.landmarks.tolist()]
+        return Face(tuple(found.box.tolist()), float(found.score), points, max(named, key=named.get), named, image)
+
+    def _named(self, probabilities: np.ndarray) -> dict[str, float]:
+        return dict(zip(self.classes, probabilities.tolist(), strict=True))
+
+    def predict_faces(self, images: np.ndarray) -> np.ndarray:
+        """Faces cut as those of FER2013, uint8 (N, 48, 48) -> probabilities (N, C), at the model's temperature."""
+        if images.dtype != np.uint8 or images.shape[1:] != (FACE_PX, FACE_PX):
+            raise MmferError(
+                f"predict_faces: {images.dtype} {images.shape}, expected uint8 (N, {FACE_PX}, {FACE_PX}); "
+                "give photos to `predict`"
+            )
+        if not len(images):
+            return np.empty((0, len(self.classes)), np.float32)
+        return self._predict(self.see(images))
+
+    def _predict(self, stored: dict[str, np.ndarray]) -> np.ndarray:
+        return tempered(self.model.predict(stored), self._temperature)
+
+    def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Faces uint8 (N, 48, 48) -> aligned images, landmarks and HOG: to the bit what the stages store of them."""
+        scores, landmarks = find_faces(images, self._clean, self.workers)
+        transforms = transforms_of(scores, landmarks, self._clean)
+        aligned = np.empty_like(images, order="C")
+        warp_faces(images, np.arange(len(images)), invert(transforms), *plain_looks(len(images)), aligned)
+        return self._stored(aligned, move_landmarks(landmarks, transforms))
+
+    def _stored(self, images: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
+        described = hog(images, self._extract).astype(np.float16)
+        return {"images": images, "landmarks": landmarks.astype(np.float32), "hog": described}
+
+    def explain(self, face: Face | np.ndarray) -> Explanation:
+        """What carried the decision on one face: a Face that `predict` found, or an image (48, 48) uint8."""
+        seen = self.see((face.image if isinstance(face, Face) else face)[None])
+        probabilities = self._predict(seen)[0]
+        chosen = int(probabilities.argmax())
+        return Explanation(
+            self.classes[chosen],
+            self._named(probabilities),
+            {name: self._named(row) for name, row in self._withheld(seen).items()},
+            self._saliency(seen, chosen, probabilities[chosen]),
+        )
+
+    def _withheld(self, seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        rows = withheld(self._whole_model, seen)
+        return {name: tempered(row[None], self._temperature)[0] for name, row in rows.items()}
+
+    @cached_property
+    def _whole_model(self) -> Any:
+        """The model with its parts, which an ONNX graph does not tell apart."""
+        return open_folder(self._folder) if self._folder else self.model
+
+    def _saliency(self, seen: dict[str, np.ndarray], chosen: int, plain: float) -> np.ndarray:
+        """Occlusion (Zeiler and Fergus, 2014): a square of the face's mean grey slides over it."""
+        image = seen["images"][0]
+        corners = [(y, x) for y in range(0, FACE_PX - PATCH + 1, STRIDE) for x in range(0, FACE_PX - PATCH + 1, STRIDE)]
+        hidden = np.repeat(image[None], len(corners), axis=0)
+        for view, (y, x) in zip(hidden, corners, strict=True):
+            view[y : y + PATCH, x : x + PATCH] = round(float(image.mean()))
+        stored = self._stored(hidden, np.repeat(seen["landmarks"], len(corners), axis=0))
+        drops = plain - self._predict(stored)[:, chosen]
+        total, count = np.zeros((2, FACE_PX, FACE_PX), np.float32)
+        for drop, (y, x) in zip(drops, corners, strict=True):
+            total[y : y + PATCH, x : x + PATCH] += drop
+            count[y : y + PATCH, x : x + PATCH] += 1
+        return total / count
+
+
+def open_folder(folder: Path) -> Any:
+    """The torch network or estimator of a model folder."""
+    try:
+        from mmfer.training.models import load_model
+    except ModuleNotFoundError as error:
+        remedy = "install it, or name a network exported as .onnx"
+        raise MmferError(f"{folder}: this needs the package {error.name}; {remedy}") from None
+    return load_model(folder)
+
+
+def withheld(model: Any, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Probabilities (C,) of one face with the vector of each branch withheld in turn, as in training: set to zero.
+
+    Empty where the branches cannot be told apart: ONNX files, estimators, networks of one branch.
+    """
+    branches = dict(getattr(getattr(model, "machine", None), "branches", None) or {})
+    rows = {}
+    for name, branch in branches.items() if len(branches) > 1 else ():
+        hook = branch.register_forward_hook(lambda module, inputs, vector: vector * 0)
+        try:
+            rows[name] = model.predict(stored)[0]
+        finally:
+            hook.remove()
+    return rows
+
+
+def grey_photo(image: np.ndarray | Path | str) -> np.ndarray:
+    """A photo as array or path -> (H, W) uint8; MmferError if it is neither."""
+    from mmfer.use.media import read_photo, to_rgb
+
+    rgb = to_rgb(image) if isinstance(image, np.ndarray) else read_photo(Path(image))
+    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)

@@ -1,0 +1,119 @@
+"""The data contract: what is written is what opens; what does not fit is named."""
+
+import numpy as np
+import pytest
+
+from mmfer.data.faceset import (
+    count_splits,
+    create_array,
+    digests,
+    new_faceset,
+    new_index,
+    open_faceset,
+    write_array,
+    write_rows,
+)
+from mmfer.errors import MmferError
+
+
+@pytest.fixture
+def images(rng):
+    return rng.integers(0, 256, (6, 48, 48), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, images):
+    with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images), {"stage": "test"}) as new:
+        write_array(new, "images", images)
+    return tmp_path / "set"
+
+
+def index(images, **more):
+    columns = {"label": np.arange(len(images)) % 2, "split": "train", "digest": digests(images)} | more
+    return new_index([f"s{i}" for i in range(len(images))], **columns)
+
+
+def test_what_is_written_is_what_opens_read_only(folder, images):
+    faces = open_faceset(folder)
+    assert (faces.images == images).all()
+    assert (faces.dataset, faces.classes, len(faces), faces.landmarks) == ("d", ["a", "b"], 6, None)
+    with pytest.raises(ValueError, match="read-only"):
+        faces.images[0] = 0
+
+
+def test_rows_written_in_any_order_are_in_their_places(tmp_path, images):
+    with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images), {}) as new:
+        create_array(new, "images", images.shape)
+        for start in (4, 0, 2):
+            write_rows(new, "images", start, images[start : start + 2])
+    assert (open_faceset(tmp_path / "set").images == images).all()
+
+
+@pytest.mark.parametrize("name", ["images.npy", "index.parquet", "faceset.json"])
+@pytest.mark.parametrize("fault", ["missing", "truncated"])
+def test_a_missing_or_truncated_file_is_named_with_a_remedy(folder, name, fault):
+    path = folder / name
+    content = path.read_bytes()
+    path.unlink()
+    if fault == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(MmferError, match=f"{name.split('.')[0]}.*dvc repro"):
+        open_faceset(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"format": 99}'])
+def test_a_head_of_another_kind_is_named(folder, content):
+    (folder / "faceset.json").write_text(content)
+    with pytest.raises(MmferError, match=r"faceset\.json: format (None|99), expected 1; .*dvc repro"):
+        open_faceset(folder)
+
+
+def test_an_empty_array_file_is_named(folder):
+    (folder / "images.npy").write_bytes(b"")
+    with pytest.raises(MmferError, match=r"images\.npy: damaged"):
+        open_faceset(folder)
+
+
+def test_an_array_that_does_not_match_the_index_is_named(folder, images):
+    np.save(folder / "images.npy", images[:5])
+    with pytest.raises(MmferError, match=r"images\.npy: uint8 \(5, 48, 48\) does not match 6 rows"):
+        open_faceset(folder)
+    np.save(folder / "images.npy", images.astype(float))
+    with pytest.raises(MmferError, match="float64"):
+        open_faceset(folder)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"), [({"label": [9] * 6}, "labels must be 0 to 1"), ({"split": "dev"}, "dev")]
+)
+def test_an_index_that_breaks_the_contract_is_refused(tmp_path, images, more, message):
+    with pytest.raises(MmferError, match=message):
+        with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images, **more), {}):
+            pass
+
+
+def test_an_interrupt_leaves_the_former_folder(folder, images):
+    def spoil():
+        with new_faceset(folder, "d", ["a", "b"], index(images), {}) as new:
+            write_array(new, "images", images[::-1])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        spoil()
+    assert (open_faceset(folder).images == images).all()
+    assert [path.name for path in folder.parent.iterdir()] == ["set"]
+
+
+def test_digests_are_equal_for_equal_pixels_alone(images):
+    images[3] = images[0]
+    found = digests(images)
+    assert found[3] == found[0]
+    assert len(set(found)) == 5
+
+
+def test_counts_name_every_class_of_every_split():
+    table = new_index(["a", "b", "c", "d"], [0, 0, 2, 1], np.array(["train", "train", "test", "train"], dtype=object))
+    counted = count_splits(table, ["x", "y", "z"])
+    expected = [("train", "x", 2), ("train", "y", 1), ("train", "z", 0)]
+    expected += [("test", "x", 0), ("test", "y", 0), ("test", "z", 1)]
+    assert list(counted.itertuples(index=False, name=None)) == expected

@@ -1,0 +1,71 @@
+"""Temperature and reliability against hand-made cases and torch's own cross entropy."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmfer.training.calibration import expected_calibration_error, fit_temperature, reliability, tempered
+
+
+def drawn(rng, n, sharpness):
+    """Probabilities of a model that is `sharpness` times too sure, and labels drawn from what it should have said."""
+    logits = rng.normal(size=(n, 4)).astype(np.float32)
+    honest = torch.from_numpy(logits).softmax(1).numpy()
+    labels = (honest.cumsum(axis=1) < rng.random((n, 1))).sum(axis=1).clip(max=3)
+    return torch.from_numpy(logits * np.float32(sharpness)).softmax(1).numpy(), labels
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
+def test_temperature_undoes_what_was_too_sure(rng, sharpness):
+    probabilities, labels = drawn(rng, 40_000, sharpness)
+    assert fit_temperature(probabilities, labels) == pytest.approx(sharpness, rel=0.05)
+
+
+def test_no_temperature_has_a_smaller_cross_entropy(rng):
+    probabilities, labels = drawn(rng, 500, 2.0)
+    best = fit_temperature(probabilities, labels)
+
+    def cross_entropy(temperature):
+        logits = torch.from_numpy(probabilities).log() / temperature
+        return torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item()
+
+    assert cross_entropy(best) <= min(cross_entropy(t) for t in np.geomspace(0.2, 10, 400)) + 1e-5
+
+
+def test_tempered_is_the_softmax_of_divided_logits(rng):
+    logits = torch.from_numpy(rng.normal(0, 3, (50, 7)).astype(np.float32))
+    plain = logits.softmax(1).numpy()
+    np.testing.assert_allclose(tempered(plain, 1.7), (logits / 1.7).softmax(1).numpy(), atol=1e-6)
+    assert tempered(plain, 1.0) is plain
+    assert (tempered(plain, 3.0).argmax(1) == plain.argmax(1)).all()
+    certain = np.array([[1.0, 0.0, 0.0]], np.float32)
+    assert np.isfinite(tempered(certain, 2.0)).all()
+
+
+def test_reliability_counts_by_hand():
+    probabilities = np.array([[0.9, 0.1], [0.95, 0.05], [0.4, 0.6], [0.45, 0.55]])
+    rows = reliability(probabilities, np.array([0, 1, 1, 1]), bins=5)
+    assert rows == [
+        {"images": 2, "confidence": 0.575, "accuracy": 1.0},  # (0.4, 0.6]
+        {"images": 2, "confidence": 0.925, "accuracy": 0.5},  # (0.8, 1.0]
+    ]
+
+
+def test_the_diagram_s_gaps_are_the_calibration_error(rng):
+    probabilities, labels = drawn(rng, 3000, 2.0)
+    gaps = [row["images"] * abs(row["confidence"] - row["accuracy"]) for row in reliability(probabilities, labels)]
+    assert sum(gaps) / 3000 == pytest.approx(expected_calibration_error(probabilities, labels), abs=1e-4)
+
+
+def test_calibration_error_of_a_hand_computed_case():
+    # Two bins: (0, 0.5] holds 0.5, right; (0.5, 1] holds 0.9 right and 0.7 wrong, gap |1 - 1.6|.
+    probabilities = np.array([[0.5, 0.5], [0.1, 0.9], [0.7, 0.3]])
+    error = expected_calibration_error(probabilities, np.array([0, 1, 1]), bins=2)
+    assert error == pytest.approx((0.5 + 0.6) / 3)
+
+
+def test_calibration_error_is_small_where_labels_are_drawn_from_the_probabilities(rng):
+    probabilities = rng.dirichlet(np.ones(3), size=50_000).astype(np.float32)
+    labels = (rng.random((50_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+    assert expected_calibration_error(probabilities, labels) < 0.01
+    assert expected_calibration_error(np.eye(3)[labels], labels) == 0

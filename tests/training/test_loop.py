@@ -1,0 +1,254 @@
+"""Splits without leaks, the loop, and going on after an interrupt."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mmfer.config import TrainParams
+from mmfer.data.faceset import open_faceset
+from mmfer.data.splits import split_rows
+from mmfer.errors import MmferError
+from mmfer.training.calibration import fit_temperature
+from mmfer.training.loop import epoch_rows, loss, train_all
+from mmfer.training.models import load_model
+from tests.tiny import write_tiny
+
+BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
+SHORT = {"epochs": 4, "batch_size": 16, "device": "cpu", "ema": 0.9, "mixup": 0.2, "schedule": "cosine"}
+
+
+def ignore(metrics, step, model):
+    pass
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_tiny(tmp_path / "data")
+
+
+def weights(data, name="seed0"):
+    return load_file(data / "models/net" / name / "model.safetensors")
+
+
+def test_an_interrupted_training_ends_with_the_same_weights(data):
+    params = TrainParams(**SHORT)
+    train_all(data, ("net", BLOCK), params, ignore)
+    whole = weights(data)
+    shutil.rmtree(data / "models")
+
+    def stop(metrics, step, model):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_all(data, ("net", BLOCK), params, stop)
+    seen = []
+    train_all(data, ("net", BLOCK), params, lambda metrics, step, model: seen.append(step))
+    assert seen == [3, 4]
+    assert all(torch.equal(whole[key], value) for key, value in weights(data).items())
+
+
+def contents(folder):
+    return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("block", [BLOCK, {"kind": "svm", "components": 5}])
+def test_a_model_that_is_wanted_again_is_not_trained_again(data, block, capsys):
+    first, curves = train_all(data, ("net", block), TrainParams(**SHORT), ignore)
+    before, epochs = contents(data / "models"), []
+    again, same = train_all(
+        data, ("net", block), TrainParams(**SHORT), lambda metrics, step, model: epochs.append(step)
+    )
+    assert (contents(data / "models"), epochs) == (before, [])
+    assert same.equals(curves)
+    assert (first["reused"], again) == (0, first | {"reused": 1})
+    assert "1 of 1 models reused" in capsys.readouterr().out
+
+
+def test_another_seed_is_trained_alone_and_every_model_names_both(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    before, epochs = weights(data), []
+    both = TrainParams(**SHORT | {"seeds": [0, 1]})
+    summary, curves = train_all(data, ("net", BLOCK), both, lambda metrics, step, model: epochs.append(step))
+    assert (summary["models"], summary["reused"], epochs) == (2, 1, [1, 2, 3, 4])
+    assert list(curves["seed"]) == [0] * 4 + [1] * 4
+    assert all(torch.equal(before[key], value) for key, value in weights(data).items())
+    assert not torch.equal(before["head.weight"], weights(data, "seed1")["head.weight"])
+    for seed in (0, 1):
+        facts = json.loads((data / f"models/net/seed{seed}/model.json").read_text())
+        assert (facts["seed"], facts["train"]["seeds"]) == (seed, [0, 1])
+
+
+def _parameters(data, monkeypatch):
+    return BLOCK | {"dropout": 0.1}, SHORT
+
+
+def _training(data, monkeypatch):
+    return BLOCK, SHORT | {"learning_rate": 0.002}
+
+
+def _values(data, monkeypatch):
+    path = data / "features/landmarks.npy"
+    np.save(path, np.load(path) + np.float32(1))
+    return BLOCK, SHORT
+
+
+def _code(data, monkeypatch):
+    changed = data / "compact.py"
+    changed.write_text("# another network")
+    monkeypatch.setattr("inspect.getfile", lambda kind: str(changed))
+    return BLOCK, SHORT
+
+
+def _weights(data, monkeypatch):
+    path = data / "models/net/seed0/model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    return BLOCK, SHORT
+
+
+def _facts(data, monkeypatch):
+    (data / "models/net/seed0/model.json").write_text("{")
+    return BLOCK, SHORT
+
+
+def _former_format(data, monkeypatch):
+    path = data / "models/net/seed0/model.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in facts.items() if key not in ("run", "files")}))
+    load_model(path.parent)
+    return BLOCK, SHORT
+
+
+@pytest.mark.parametrize("change", [_parameters, _training, _values, _code, _weights, _facts, _former_format])
+def test_a_model_is_trained_again_where_anything_that_defines_it_changed(data, monkeypatch, change):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    block, params = change(data, monkeypatch)
+    summary, _ = train_all(data, ("net", block), TrainParams(**params), ignore)
+    assert summary["reused"] == 0
+    load_model(data / "models/net/seed0")
+
+
+def test_a_seed_that_waits_in_checkpoints_is_kept_when_seeds_are_added(data):
+    def stop(metrics, step, model):
+        if step == 2 and model == {"seed": 1}:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"seeds": [0, 1]}), stop)
+    epochs = []
+    three = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
+    train_all(data, ("net", BLOCK), three, lambda metrics, step, model: epochs.append(step))
+    assert epochs == [3, 4, 1, 2, 3, 4]
+    assert not list((data.parent / ".checkpoints").iterdir())
+
+
+def test_a_leak_is_found_though_the_model_is_there(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    path = data / "augmented/index.parquet"
+    index = pd.read_parquet(path)
+    index.loc[index["split"] == "train", "parent"] = index.loc[index["split"] == "test", "parent"].iloc[0]
+    index.to_parquet(path, index=False)
+    with pytest.raises(MmferError, match="leak: 1 parents"):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+
+
+def test_it_learns_what_can_be_learned(data):
+    _, curves = train_all(data, ("net", BLOCK), TrainParams(epochs=15, batch_size=16, device="cpu"), ignore)
+    assert curves["train_accuracy"].iloc[-1] > 0.9
+
+
+def test_seeds_differ_and_repeat(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"seeds": [0, 1]}), ignore)
+    first, second = weights(data, "seed0"), weights(data, "seed1")
+    assert not torch.equal(first["head.weight"], second["head.weight"])
+    shutil.rmtree(data / "models")
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    assert torch.equal(first["head.weight"], weights(data)["head.weight"])
+
+
+def test_the_temperature_is_fitted_on_the_validation_faces_alone(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    model, faces, values = (
+        load_model(data / "models/net/seed0"),
+        *map(open_faceset, (data / "augmented", data / "features")),
+    )
+    rows = split_rows(faces.index, -1, "last").val
+    stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
+    expected = fit_temperature(model.predict(stored), faces.index["label"].to_numpy()[rows])
+    assert model.facts["result"]["temperature"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_every_row_is_seen_once_in_a_pass():
+    train = np.arange(100, 150)
+    rows = np.concatenate([epoch_rows(train, epoch, 20, 0) for epoch in range(5)])
+    assert sorted(rows[:50]) == sorted(rows[50:]) == train.tolist()
+
+
+def test_eq_10_is_the_binary_form_summed_over_classes():
+    logits = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]])
+    targets = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    p = logits.softmax(1)
+    expected = torch.nn.functional.binary_cross_entropy(p, targets, reduction="none").sum(1).mean()
+    torch.testing.assert_close(loss(logits, targets, "binary"), expected)
+    torch.testing.assert_close(loss(logits, targets, "softmax"), torch.nn.functional.cross_entropy(logits, targets))
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(data):
+    with pytest.raises(MmferError, match=r"lower train\.learning_rate"):
+        _poison(data)
+
+
+def _poison(data):
+    features = open_faceset(data / "features")
+    path = features.folder / "hog.npy"
+    values = np.array(features.hog)
+    values[:] = np.inf
+    np.save(path, values)
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+
+
+def test_a_batch_larger_than_the_data_is_refused(data):
+    with pytest.raises(MmferError, match="batch_size: 4096"):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"batch_size": 4096}), ignore)
+
+
+def test_minutes_end_a_training(data):
+    summary, curves = train_all(
+        data, ("net", BLOCK), TrainParams(**SHORT | {"epochs": 500, "max_minutes": 0.001}), ignore
+    )
+    assert len(curves) < 50
+    assert summary["models"] == 1
+
+
+def test_patience_ends_a_training(data):
+    params = TrainParams(**SHORT | {"epochs": 60, "patience": 2, "learning_rate": 1e-9, "ema": 0.0})
+    _, curves = train_all(data, ("net", BLOCK), params, ignore)
+    assert len(curves) < 60
+
+
+def test_training_on_the_first_copies_is_training_where_no_others_were_made(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"copies": 2}), ignore)
+    some = weights(data)
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+    assert not torch.equal(some["head.weight"], weights(data)["head.weight"])
+    train_all(write_tiny(data.parent / "less", copies=2), ("net", BLOCK), TrainParams(**SHORT), ignore)
+    assert all(torch.equal(some[key], value) for key, value in weights(data.parent / "less").items())
+
+
+def test_copies_that_were_not_made_are_refused(data):
+    with pytest.raises(MmferError, match=r"train\.copies: 4 is more than the 3 of each face .+ augment\.copies$"):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"copies": 4}), ignore)
+
+
+def test_an_estimator_is_fitted_once_for_all_seeds(data):
+    params = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
+    summary, _ = train_all(data, ("svm", {"components": 5}), params, ignore)
+    assert summary["models"] == 1

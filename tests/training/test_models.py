@@ -1,0 +1,83 @@
+"""A trained model is a folder that opens without pickle and predicts the same."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mmfer
+from mmfer.config import TrainParams
+from mmfer.data.faceset import open_faceset
+from mmfer.errors import MmferError
+from mmfer.training.loop import train_all
+from mmfer.training.models import Model, cost, load_model
+from tests.tiny import CLASSES, write_tiny
+
+BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_tiny(tmp_path / "data")
+
+
+def stored(data):
+    faces, features = open_faceset(data / "augmented"), open_faceset(data / "features")
+    return {"images": faces.images[:9], "landmarks": features.landmarks[:9], "hog": features.hog[:9]}
+
+
+@pytest.mark.parametrize("block", [BLOCK, {"kind": "svm", "components": 5}])
+def test_a_folder_predicts_twice_the_same_and_says_how_it_was_made(data, block):
+    train_all(data, ("net", block), TrainParams(epochs=2, batch_size=16, device="cpu"), lambda *_: None)
+    folder = data / "models/net/seed0"
+    first, second = (load_model(folder).predict(stored(data)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first.sum(axis=1), 1, atol=1e-5)
+    facts = json.loads((folder / "model.json").read_text())
+    assert facts["classes"] == CLASSES
+    assert facts["params"] == block
+    assert facts["made_by"]["params"]["cell_px"] == 8
+    assert facts["made_by"]["from"]["from"]["params"]["align"] is True
+    assert {file.suffix for file in folder.iterdir()} <= {".safetensors", ".skops", ".json", ".csv"}
+
+
+@pytest.mark.parametrize("fault", ["missing", "damaged", "version"])
+def test_a_spoilt_folder_is_refused_with_advice(data, fault):
+    train_all(data, ("net", BLOCK), TrainParams(epochs=1, batch_size=16, device="cpu"), lambda *_: None)
+    folder = data / "models/net/seed0"
+    weights, facts = folder / "model.safetensors", folder / "model.json"
+    if fault == "missing":
+        weights.unlink()
+    elif fault == "damaged":
+        weights.write_bytes(weights.read_bytes()[:100])
+    else:
+        facts.write_text(facts.read_text().replace('"format": 1', '"format": 9'))
+    with pytest.raises(MmferError, match=r"train again|train it again"):
+        load_model(folder)
+
+
+class Linear(torch.nn.Linear):
+    inputs = ("hog",)
+
+    def forward(self, hog):
+        return super().forward(hog)
+
+
+def test_the_cost_of_a_network_is_that_of_its_layers():
+    counted = cost(Model({}, Linear(900, 7)), {"hog": np.zeros((3, 900), np.float16)}, repeats=3)
+    assert counted["parameters"] == 900 * 7 + 7
+    assert counted["flops"] == 2 * 900 * 7
+    assert counted["latency_ms"] > 0
+
+
+def test_the_weights_of_the_package_load_and_name_their_classes():
+    model = load_model(Path(mmfer.__file__).parent / "weights" / "compact")
+    assert model.classes == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert model.facts["result"]["parameters"] == sum(p.numel() for p in model.machine.parameters())
+    rng = np.random.default_rng(0)
+    face = {"images": rng.integers(0, 256, (2, 48, 48), dtype=np.uint8), "landmarks": rng.uniform(5, 43, (2, 68, 2))}
+    probabilities = model.predict(face | {"hog": rng.random((2, 900), dtype=np.float32)})
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)

@@ -1,0 +1,289 @@
+"""Photos to faces to probabilities: found where they are, prepared as in training, explained."""
+
+import builtins
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmfer.config import AugmentParams, CleanParams, ExtractParams
+from mmfer.data.duplicates import mark_duplicates
+from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from mmfer.data.synthetic.expressions import sample_units
+from mmfer.data.synthetic.faces import compose
+from mmfer.data.synthetic.people import sample_person
+from mmfer.data.synthetic.rendering import Light, Pose
+from mmfer.data.synthetic.scenery import to_bytes
+from mmfer.errors import MmferError
+from mmfer.face.alignment import write_clean
+from mmfer.face.augment import write_augmented
+from mmfer.face.detection import cut_face, detect
+from mmfer.face.hog import write_features
+from mmfer.training.calibration import tempered
+from mmfer.training.models import load_model
+from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return Predictor.load()
+
+
+def large(face, side):
+    return cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+
+
+def photo(faces, height=480, width=640):
+    """A grey canvas with faces pasted: (face, left, top, side)."""
+    canvas = np.full((height, width, 3), 150, np.uint8)
+    for face, left, top, side in faces:
+        canvas[top : top + side, left : left + side] = large(face, side)[..., None]
+    return canvas
+
+
+def inside(box, left, top, side):
+    """Whether the middle of a box lies in the middle half of a pasted face."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return abs(x - left - side / 2) < side / 4 and abs(y - top - side / 2) < side / 4
+
+
+def test_predictor_prepares_faces_to_the_bit_as_the_stages_do(rendered, rng, predictor, tmp_path):
+    faces = np.concatenate([rendered[0][:24], rng.integers(0, 256, (4, 48, 48), dtype=np.uint8)])  # 4 without a face
+    split = np.where(np.arange(28) % 2, "test", "val").astype(object)
+    index = mark_duplicates(new_index([f"i{i}" for i in range(28)], np.zeros(28), split, digest=digests(faces)))
+    with new_faceset(tmp_path / "raw", "some", ["face"], index, {}) as folder:
+        write_array(folder, "images", faces)
+    facts = predictor.model.facts["made_by"]
+    cleaning = CleanParams(**facts["from"]["from"]["params"])
+    clean = write_clean(tmp_path / "raw", tmp_path / "clean", cleaning, 1)
+    assert 0 < (~clean.index["kept"]).sum() < 28  # both ways are compared
+    write_augmented(tmp_path / "raw", tmp_path / "clean", tmp_path / "augmented", AugmentParams(copies=1), 1)
+    extract = ExtractParams(**facts["params"])
+    features = write_features(tmp_path / "augmented", tmp_path / "clean", tmp_path / "features", extract, 1)
+    augmented = np.load(tmp_path / "augmented" / "images.npy")
+    seen = predictor.see(faces)
+    for name, stored in {"images": augmented, "landmarks": features.landmarks, "hog": features.hog}.items():
+        assert seen[name].dtype == stored.dtype
+        assert (seen[name] == stored).all(), name
+    expected = predictor.model.predict({name: array[:] for name, array in seen.items()})
+    temperature = predictor.model.facts["result"]["temperature"]
+    assert temperature < 0.9  # the probabilities told are not those of the network, only their order is
+    assert (predictor.predict_faces(faces) == tempered(expected, temperature)).all()
+    assert (predictor.predict_faces(faces).argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def test_probabilities_of_no_faces_have_their_shape(predictor):
+    assert predictor.predict_faces(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
+
+
+def test_two_faces_come_from_left_to_right_where_they_are(rendered, predictor):
+    places = [(rendered[0][3], 380, 150, 200), (rendered[0][11], 40, 100, 240)]
+    (faces,) = predictor.predict([photo(places)])
+    assert len(faces) == 2
+    assert inside(faces[0].box, 40, 100, 240)
+    assert inside(faces[1].box, 380, 150, 200)
+    for face in faces:
+        assert face.score > 0
+        assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
+        assert face.expression == max(face.probabilities, key=face.probabilities.get)
+        points = np.array(face.landmarks)
+        middle = (face.box[0] + face.box[2]) / 2
+        assert points[36:42, 0].mean() < middle < points[42:48, 0].mean()  # its right eye is at the left
+        assert points[36:48, 1].max() < points[48:68, 1].min()  # eyes above the mouth
+
+
+@pytest.mark.parametrize("side", [48, 192, 480])
+def test_a_face_that_fills_its_photo_is_found(rendered, side):
+    found = [detect(large(face, side)) for face in rendered[0][:6]]
+    assert sum(len(faces) == 1 and inside(faces[0].box, 0, 0, side) for faces in found) == 6
+
+
+def test_a_face_at_the_border_is_found(rendered):
+    canvas = photo([(rendered[0][3], 0, 260, 220)])[..., 0]
+    assert [inside(face.box, 0, 260, 220) for face in detect(canvas)] == [True]
+
+
+@pytest.mark.parametrize(("yaw", "found"), [(0.5, 1), (1.3, 0)])
+def test_a_face_turned_to_the_side_is_found_and_one_in_profile_is_no_fault(yaw, found):
+    rng = np.random.default_rng(0)
+    person, units = sample_person(rng), sample_units(rng, "happy", 1.0)
+    head, _ = compose(rng, person, units, Pose(yaw=yaw), Light(0.0, -0.3, 0.95, 0.45, 0.7), np.zeros(2), 240, None)
+    (faces,) = Predictor.load(min_score=0).predict([to_bytes(head)])
+    assert len(faces) == found
+
+
+def test_a_small_face_alone_is_found(rendered):
+    canvas = photo([(rendered[0][5], 300, 200, 64)])[..., 0]
+    assert any(inside(face.box, 300, 200, 64) for face in detect(canvas))
+
+
+def test_coordinates_are_those_of_a_photo_that_is_searched_smaller(rendered):
+    canvas = photo([(rendered[0][3], 2000, 500, 900)], 1600, 3600)[..., 0]
+    (face,) = detect(canvas)
+    assert inside(face.box, 2000, 500, 900)
+    assert 2000 < face.landmarks[:, 0].mean() < 2900
+
+
+def test_fifty_faces_are_found_in_one_photo(rendered, predictor):
+    places = [(rendered[0][k], 20 + k % 10 * 157, 20 + k // 10 * 195, 140) for k in range(50)]
+    (faces,) = predictor.predict([photo(places, 1000, 1600)])
+    hits = [sum(inside(face.box, left, top, side) for face in faces) for _, left, top, side in places]
+    assert max(hits) == 1
+    assert sum(hits) >= 45
+
+
+def test_a_photo_without_faces_keeps_its_place(rendered, predictor):
+    empty = np.full((300, 400, 3), 90, np.uint8)
+    with_face = photo([(rendered[0][3], 200, 100, 240)])
+    assert [len(faces) for faces in predictor.predict([empty, with_face, empty])] == [0, 1, 0]
+    assert predictor.predict([empty]) == [[]]
+    assert predictor.predict([]) == []
+
+
+def test_a_weak_face_comes_alone_and_its_score_says_so(rendered, monkeypatch):
+    canvas = photo([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 240)])[..., 0]
+    assert len(detect(canvas)) == 2
+    monkeypatch.setattr("mmfer.face.detection.STRICT", 9.0)  # as if neither were good enough
+    assert len(detect(canvas)) == 1
+
+
+def test_faces_below_the_least_score_are_left_out(rendered):
+    canvas = photo([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 240)])
+    scores = sorted(face.score for face in detect(canvas[..., 0]))
+    assert len(scores) == 2
+    between = sum(scores) / 2
+    (found,) = Predictor.load(min_score=between).predict([canvas])
+    assert [face.score for face in found] == [scores[1]]
+    assert Predictor.load(min_score=scores[1] + 0.1).predict([canvas]) == [[]]
+
+
+def test_number_of_workers_changes_nothing(rendered):
+    photos = [photo([(face, 150, 100, 260)]) for face in rendered[0][:3]]
+    assert Predictor.load(workers=1).predict(photos) == Predictor.load(workers=3).predict(photos)
+
+
+def test_a_cut_beyond_the_photo_repeats_its_edge():
+    grey = np.tile(np.arange(100, dtype=np.uint8), (100, 1))
+    cut = cut_face(grey, np.array([-40.0, 0, 60, 100]))
+    assert cut.shape == (48, 48)
+    assert (cut[:, :15] == 0).all()  # 54 of 127 columns lie left of the photo
+    assert cut[0, -1] == pytest.approx(72, abs=2)
+
+
+def test_the_cut_gives_the_frame_of_fer2013_back_pixel_by_pixel(rng):
+    face = rng.integers(0, 256, (48, 48), dtype=np.uint8)
+    canvas = np.zeros((400, 500), np.uint8)
+    canvas[60:252, 90:282] = np.kron(face, np.ones((4, 4), np.uint8))
+    box = np.array([0, 0, 151, 151]) + [90 + 20.5, 60 + 20.5 + 17] * 2  # 192 = 1.27 * 151; the frame reaches higher
+    assert (cut_face(canvas, box) == face).all()
+
+
+def test_result_is_ready_for_json(rendered, predictor):
+    (face,) = predictor.predict([photo([(rendered[0][3], 200, 100, 240)])])[0]
+    told = json.loads(json.dumps(face.as_dict()))
+    assert told["expression"] == face.expression
+    assert np.array(told["landmarks"]).shape == (68, 2)
+    assert list(told["probabilities"]) == predictor.classes
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([(), (1,), (3,), (4,)]), st.integers(0, 2**32 - 1))
+def test_a_photo_of_any_shape_has_faces_or_none(height, width, channels, seed):
+    picture = np.random.default_rng(seed).integers(0, 256, (height, width, *channels), dtype=np.uint8)
+    (faces,) = Predictor.load(workers=1).predict([picture])
+    for face in faces:
+        assert np.isfinite(face.box).all()
+        assert np.isfinite(face.landmarks).all()
+        assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_is_no_face_image_is_refused(predictor):
+    with pytest.raises(MmferError, match=r"uint8 \(1, 64, 64\), expected uint8 \(N, 48, 48\)"):
+        predictor.predict_faces(np.zeros((1, 64, 64), np.uint8))
+    with pytest.raises(MmferError, match="float32"):
+        predictor.predict_faces(np.zeros((1, 48, 48), np.float32))
+
+
+def test_onnx_weights_come_from_export(predictor, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr("mmfer.use.predictor.load_onnx", lambda path: opened.append(path) or predictor.model)
+    assert Predictor.load(tmp_path / "net.onnx").classes == predictor.classes
+    assert opened == [tmp_path / "net.onnx"]
+
+
+def test_missing_torch_is_one_line(monkeypatch):
+    real = builtins.__import__
+
+    def without_torch(name, *args, **kwargs):
+        if name == "mmfer.training.models":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_torch)
+    with pytest.raises(MmferError, match=r"needs the package torch; install it, or name a network exported as \.onnx"):
+        open_folder(WEIGHTS)
+
+
+def test_the_network_of_the_package_answers_without_torch_and_pandas(rendered, tmp_path):
+    cv2.imwrite(str(tmp_path / "p.png"), photo([(rendered[0][3], 200, 100, 240)]))
+    code = """
+import sys
+from mmfer.use.predictor import Predictor
+assert Predictor.load().predict(["p.png"])[0]
+print([name for name in ("torch", "pandas", "sklearn", "mlflow") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_onnxruntime_keeps_no_record_of_its_use(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "CI", "XDG_"))}
+    code = "from mmfer.use.predictor import Predictor; Predictor.load()"
+    subprocess.run([sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(MmferError, match=r"model\.json: missing or damaged"):
+        Predictor.load(tmp_path)
+
+
+def test_explanation_withholds_each_modality(rendered, predictor):
+    face = rendered[0][3]
+    told = predictor.explain(face)
+    assert list(told.without) == ["image", "landmarks", "hog"]
+    assert list(told.probabilities.values()) == predictor.predict_faces(face[None])[0].tolist()
+    assert all(row != told.probabilities for row in told.without.values())
+    # With a branch withheld its input has no say.
+    seen = predictor.see(face[None])
+    other = seen | {"hog": np.zeros_like(seen["hog"])}
+    model = load_model(WEIGHTS)
+    assert (withheld(model, seen)["hog"] == withheld(model, other)["hog"]).all()
+    assert (model.predict(seen) != model.predict(other)).any()  # hooks are gone
+
+
+def test_saliency_is_where_the_decision_is_made(predictor):
+    class Mouth:
+        """Tells the brightness of rows 36 and below."""
+
+        facts = predictor.model.facts
+        classes = ("dark", "bright")
+
+        def predict(self, stored):
+            bright = stored["images"][:, 36:].mean(axis=(1, 2)) / 255
+            return np.stack([1 - bright, bright], axis=1)
+
+    face = np.zeros((48, 48), np.uint8)
+    face[36:] = 255
+    told = Predictor(Mouth()).explain(face)
+    assert told.expression == "bright"
+    assert told.without == {}
+    assert told.saliency.shape == (48, 48)
+    assert told.saliency[:24].max() == 0
+    assert told.saliency[40:].min() > 0.05
