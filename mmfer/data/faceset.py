@@ -184,6 +184,15 @@ def digests(images: np.ndarray) -> list[str]:
     return [hashlib.md5(image.tobytes(), usedforsecurity=False).hexdigest() for image in images]
 
 
+def rows_digest(index: pd.DataFrame, rows: np.ndarray) -> str:
+    """SHA-256 over source, label and pixel digest of `rows` (row numbers), in their order -> 64 hexadecimal digits.
+
+    Two results are about the same test faces where these agree. What later stages add to the index does not change it.
+    """
+    faces = index[["source", "label", "digest"]].iloc[rows].astype(str).to_numpy().tolist()
+    return hashlib.sha256(json.dumps(faces).encode()).hexdigest()
+
+
 def count_splits(index: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
     """Rows of each split and class, every class of every split named: columns split, class, images."""
     import pandas as pd

@@ -1,5 +1,7 @@
 """The data contract: what is written is what opens; what does not fit is named."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from mmfer.data.faceset import (
     new_faceset,
     new_index,
     open_faceset,
+    rows_digest,
     write_array,
     write_rows,
 )
@@ -109,6 +112,27 @@ def test_digests_are_equal_for_equal_pixels_alone(images):
     found = digests(images)
     assert found[3] == found[0]
     assert len(set(found)) == 5
+
+
+def test_a_digest_of_rows_changes_with_faces_labels_names_and_their_order_alone(images):
+    table, rows = index(images), np.array([1, 4, 2])
+    digest = rows_digest(table, rows)
+    assert digest == rows_digest(table.assign(kept=True).iloc[::-1], 5 - rows)
+    others = [(table, rows[::-1]), (table, rows[:2]), (table, np.array([1, 4, 3]))]
+    for column, value in {"source": "other", "label": 9, "digest": "0" * 32}.items():
+        changed = table.copy()
+        changed.loc[4, column] = value
+        others.append((changed, rows))
+        changed = table.copy()
+        changed.loc[0, column] = value  # a row that is not among them
+        assert rows_digest(changed, rows) == digest
+    assert len({digest, *(rows_digest(*other) for other in others)}) == 7
+
+
+def test_a_digest_of_rows_is_that_of_their_text(images):
+    table = index(images)
+    text = f'[["s1", "1", "{table["digest"][1]}"]]'
+    assert rows_digest(table, np.array([1])) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_counts_name_every_class_of_every_split():
