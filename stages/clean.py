@@ -35,7 +35,9 @@ def clean(
         shown = rejected[:60]
         captions = [result.classes[label] for label in result.index["label"][shown]]
         title = f"{dataset}: {len(rejected)} of {len(result)} images without a face (first {len(shown)})"
-        figures.contact_sheet(open_faceset(data / "raw").images[shown], captions, 12, sheet, title=title)
+        figures.contact_sheet(
+            open_faceset(data / "raw", needs=("images",)).images[shown], captions, 12, sheet, title=title
+        )
         run.log_artifact(sheet)
     files.write_csv(metrics / "kept.csv", faces.kept_shares(result))
     files.write_json(metrics / "clean.json", counts | {"cost": cost})

@@ -23,7 +23,8 @@ from mmfer.use.predictor import WEIGHTS, Predictor
 
 def rows_of(data: Path, split: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """The plain faces of a split: arrays as stored, labels, rows of the raw FaceSet."""
-    faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
+    faces = open_faceset(data / "augmented", needs=("images",))
+    values = open_faceset(data / "features", needs=("landmarks", "hog"))
     rows = np.flatnonzero((faces.index["copy"] == 0) & (faces.index["split"] == split))
     stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
     index = faces.index.iloc[rows]
@@ -69,7 +70,7 @@ def main() -> None:
     }
     stored, labels, parents = rows_of(data, "test")
     stage_path = model.predict(stored)
-    told = Predictor.load().predict_faces(open_faceset(data / "raw").images[parents])
+    told = Predictor.load().predict_faces(open_faceset(data / "raw", needs=("images",)).images[parents])
     kept = open_faceset(data / "clean").index["kept"].to_numpy(bool)[parents]
     draw(stage_path, told, labels, WEIGHTS / "reliability.png")
     predicted, n = told.argmax(1), len(model.classes)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,24 +43,53 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class FaceSet:
-    """An opened folder: the index as a table, the arrays as read-only memmaps, None for those that it does not hold."""
+    """An opened folder: the index as a table, the arrays that it holds as read-only memmaps.
+
+    Asking for an array that the folder does not hold is an MmferError that names the file.
+    """
 
     folder: Path
     dataset: str
     classes: list[str]
     index: pd.DataFrame
-    images: np.ndarray | None = None
-    landmarks: np.ndarray | None = None
-    hog: np.ndarray | None = None
-    transforms: np.ndarray | None = None
-    made_by: dict = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)  # by the names in ARRAYS
+    made_by: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.index)
 
+    @property
+    def images(self) -> np.ndarray:
+        """Grey faces, uint8 (N, 48, 48)."""
+        return self.array("images")
 
-def open_faceset(folder: Path) -> FaceSet:
-    """Open a FaceSet folder; MmferError if a file is missing, truncated, or does not match the index."""
+    @property
+    def landmarks(self) -> np.ndarray:
+        """Points x, y in pixels, float32 (N, 68, 2)."""
+        return self.array("landmarks")
+
+    @property
+    def hog(self) -> np.ndarray:
+        """Histograms of oriented gradients, float16 (N, length)."""
+        return self.array("hog")
+
+    @property
+    def transforms(self) -> np.ndarray:
+        """Affine transforms from the raw image to this one, float32 (N, 2, 3)."""
+        return self.array("transforms")
+
+    def array(self, name: str) -> np.ndarray:
+        """An array by its name in ARRAYS; MmferError where the folder does not hold it."""
+        if name not in self.arrays:
+            raise MmferError(f"{self.folder / name}.npy: not found; {_remedy(self.folder)}")
+        return self.arrays[name]
+
+
+def open_faceset(folder: Path, needs: tuple[str, ...] = ()) -> FaceSet:
+    """Open a FaceSet folder that holds at least the arrays in `needs`, such as ("images", "hog").
+
+    MmferError if a file is missing, truncated, or does not match the index.
+    """
     import pandas as pd
 
     try:
@@ -73,13 +102,10 @@ def open_faceset(folder: Path) -> FaceSet:
     found = head.get("format") if isinstance(head, dict) else None
     if found != FORMAT:
         raise MmferError(f"{folder}/faceset.json: format {found}, expected {FORMAT}; {_remedy(folder)}")
-    arrays = {name: _open_array(folder, name, len(index)) for name in ARRAYS if (folder / f"{name}.npy").exists()}
-    absent = [name for name in head["arrays"] if name not in arrays]
-    if absent or head["rows"] != len(index):
-        raise MmferError(
-            f"{folder}: {', '.join(absent) or 'index.parquet'} does not match faceset.json; {_remedy(folder)}"
-        )
-    return FaceSet(folder, head["dataset"], head["classes"], index, made_by=head["made_by"], **arrays)
+    if head["rows"] != len(index):
+        raise MmferError(f"{folder}: index.parquet does not match faceset.json; {_remedy(folder)}")
+    arrays = {name: _open_array(folder, name, len(index)) for name in ARRAYS if name in {*head["arrays"], *needs}}
+    return FaceSet(folder, head["dataset"], head["classes"], index, arrays, head["made_by"])
 
 
 def _open_array(folder: Path, name: str, rows: int) -> np.ndarray:
@@ -87,6 +113,8 @@ def _open_array(folder: Path, name: str, rows: int) -> np.ndarray:
     dtype, shape = ARRAYS[name]
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise MmferError(f"{path}: not found; {_remedy(folder)}") from None
     except (ValueError, OSError, EOFError) as error:
         raise MmferError(f"{path}: damaged ({error}); {_remedy(folder)}") from None
     fits = len(array.shape) == len(shape) + 1 and all(

@@ -35,7 +35,7 @@ def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -
 
     The index gains `face_score` (float32, NaN where no face reaches the threshold) and `kept` (bool).
     """
-    raw = open_faceset(source)
+    raw = open_faceset(source, needs=("images",))
     scores, landmarks = find_faces(raw.images, params, workers)
     kept = ~np.isnan(scores)
     for split, found in raw.index.assign(kept=kept).groupby("split")["kept"]:

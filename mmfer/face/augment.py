@@ -33,7 +33,8 @@ def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: 
     Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Rows that can
     neither be trained on nor tested (rejected or duplicated training images) are left out.
     """
-    raw, clean = open_faceset(raw_folder), open_faceset(clean_folder)
+    raw = open_faceset(raw_folder, needs=("images",))
+    clean = open_faceset(clean_folder, needs=("transforms",))
     index, parents, copies = copy_index(clean, params.copies)
     made_by = {"stage": "augment", "params": params.model_dump(), "from": clean.made_by}
     with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:

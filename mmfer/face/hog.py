@@ -26,7 +26,8 @@ MIRROR = np.concatenate(
 
 def write_features(augmented: Path, clean: Path, target: Path, params: ExtractParams, workers: int) -> FaceSet:
     """Augmented and clean FaceSets -> features FaceSet: landmarks and HOG of every row of the augmented one."""
-    faces, originals = open_faceset(augmented), open_faceset(clean)
+    faces = open_faceset(augmented, needs=("images", "transforms"))
+    originals = open_faceset(clean, needs=("landmarks",))
     made_by = {"stage": "extract", "params": params.model_dump(), "from": faces.made_by}
     landmarks_of = predicted_landmarks if params.landmarks == "predict" else moved_landmarks
     with new_faceset(target, faces.dataset, faces.classes, faces.index, made_by) as folder:

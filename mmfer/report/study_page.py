@@ -31,8 +31,10 @@ CLAIMED = "Claimed by the paper, %, on a test set that it filtered itself: not c
 
 def write_chapter(data: Path, metrics: Path, target: Path, params: ReportParams) -> Path:
     """Write `target`/study.md, .html, .json and figures; return the HTML. `data` and `metrics`: the data set's."""
-    raw, clean, augmented, features = (open_faceset(data / n) for n in ("raw", "clean", "augmented", "features"))
-    perturbed = open_faceset(data / "perturbed")
+    raw, clean = open_faceset(data / "raw", needs=("images",)), open_faceset(data / "clean")
+    augmented = open_faceset(data / "augmented", needs=("images",))
+    features = open_faceset(data / "features", needs=("landmarks", "hog"))
+    perturbed = open_faceset(data / "perturbed", needs=("images",))
     study = read_study(raw, features, metrics, params)
     shown = study.kind == "synthetic"
     pictures = target if shown else data / "report"

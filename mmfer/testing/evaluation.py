@@ -43,7 +43,9 @@ def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.n
     is predicted by the model that has not seen its fold. All runs use the first seed; the others predict run 0 alone,
     and are NaN elsewhere.
     """
-    raw, clean, features = (open_faceset(data / name) for name in ("raw", "clean", "features"))
+    raw = open_faceset(data / "raw", needs=("images",))
+    clean = open_faceset(data / "clean", needs=("landmarks", "transforms"))
+    features = open_faceset(data / "features")
     facts = load_model(sorted(models.glob("*seed*"))[0]).facts
     select, device = facts["train"]["select"], choose_device(facts["train"]["device"])
     parts = {fold: split_rows(features.index, fold, select).test for fold in folds_of(features.index)}

@@ -94,7 +94,9 @@ def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: in
     It holds what a network sees: aligned images, landmarks, HOG. The index gains `parent` (raw row), `condition` and
     `found` (whether the detector still finds the face).
     """
-    raw, clean, features = (open_faceset(data / name) for name in ("raw", "clean", "features"))
+    raw = open_faceset(data / "raw", needs=("images",))
+    clean = open_faceset(data / "clean", needs=("landmarks",))
+    features = open_faceset(data / "features")
     cleaning, extract = CleanParams(**clean.made_by["params"]), ExtractParams(**features.made_by["params"])
     rows, changes = drawn_rows(clean.index, params), conditions(params)
     made_by = {"stage": "perturb", "params": params.model_dump(), "from": features.made_by}

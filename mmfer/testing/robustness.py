@@ -22,7 +22,8 @@ def predict_perturbed(data: Path, system: str) -> tuple[np.ndarray, FaceSet]:
 
     In cross-validation each face is predicted by the model that has not seen its fold.
     """
-    faces, models = open_faceset(data / "perturbed"), data / "models" / system
+    faces = open_faceset(data / "perturbed", needs=("images", "landmarks", "hog"))
+    models = data / "models" / system
     folds = faces.index["fold"].to_numpy()
     facts = load_model(sorted(models.glob("*seed*"))[0]).facts
     device, seed = choose_device(facts["train"]["device"]), facts["train"]["seeds"][0]

@@ -68,7 +68,8 @@ def train_all(
     data/models/<system> is replaced as a whole when all are trained; until then finished ones wait in .checkpoints.
     Models of the former folder that are wanted again are copied instead; `reused` among the totals counts them.
     """
-    faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
+    faces = open_faceset(data / "augmented", needs=("images",))
+    values = open_faceset(data / "features", needs=("landmarks", "hog"))
     machine = build(model_facts(*system, values))
     source = stored_arrays(faces, values, machine.inputs)
     read = _digest(machine, source)

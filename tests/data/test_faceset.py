@@ -39,9 +39,18 @@ def index(images, **more):
 def test_what_is_written_is_what_opens_read_only(folder, images):
     faces = open_faceset(folder)
     assert (faces.images == images).all()
-    assert (faces.dataset, faces.classes, len(faces), faces.landmarks) == ("d", ["a", "b"], 6, None)
+    assert (faces.dataset, faces.classes, len(faces), list(faces.arrays)) == ("d", ["a", "b"], 6, ["images"])
     with pytest.raises(ValueError, match="read-only"):
         faces.images[0] = 0
+
+
+def test_an_array_that_a_caller_needs_and_the_folder_lacks_is_named(folder):
+    with pytest.raises(MmferError, match=r"set/hog\.npy: not found; .*dvc repro"):
+        open_faceset(folder, needs=("images", "hog"))
+    faces = open_faceset(folder, needs=("images",))
+    for name in ("landmarks", "hog", "transforms"):
+        with pytest.raises(MmferError, match=rf"set/{name}\.npy: not found; .*dvc repro"):
+            getattr(faces, name)
 
 
 def test_rows_written_in_any_order_are_in_their_places(tmp_path, images):

@@ -1,5 +1,7 @@
 """Copies: one warp, the same bytes for any number of workers, no leaks."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -33,7 +35,7 @@ def test_a_copy_is_one_warp_of_the_raw_image(tmp_path):
     data = write_tiny(tmp_path)
     raw, clean = open_faceset(data / "raw"), open_faceset(data / "clean")
     shifted = np.tile(np.array([[0.9, 0.1, 2.3], [-0.1, 0.9, 1.7]], np.float32), (60, 1, 1))
-    clean = clean.__class__(**(vars(clean) | {"transforms": shifted}))
+    clean = replace(clean, arrays=clean.arrays | {"transforms": shifted})
     params = AugmentParams(brightness=0, contrast=0, erase=0)
     parents, copies = np.arange(10), np.ones(10, dtype=int)
     images, transforms = random_copies(raw, clean, parents, copies, params)
