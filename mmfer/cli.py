@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mmfer import __version__
 from mmfer.errors import require, run_app
 
 if TYPE_CHECKING:
@@ -18,13 +19,24 @@ if TYPE_CHECKING:
     from mmfer.use.predictor import Face, Predictor
 
 BATCH = 8  # photos held at once
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 export = typer.Typer(add_completion=False, no_args_is_help=True, help="Write a trained network for use elsewhere.")
 app.add_typer(export, name="export")
 
 
+def print_version(wanted: bool) -> None:
+    """Print the version and end, if it is wanted."""
+    if wanted:
+        typer.echo(f"mmfer {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def mmfer() -> None:
+def mmfer(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     """Facial expression recognition from the grey face, 68 landmarks and a histogram of oriented gradients."""
 
 
@@ -49,7 +61,7 @@ def predict(
     workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces.")] = 2,
     every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, one frame in so many.")] = 1,
 ) -> None:
-    """Find the faces in PATHS and tell what they express."""
+    """Find the faces in PATHS and name what they express."""
     forms = [form for form, wanted in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if wanted]
     if len(forms) > 1:
         raise typer.BadParameter("--json, --jsonl and --csv exclude each other; choose one")

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import signal
 import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +25,7 @@ def run_app(app: typer.Typer) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what `dvc` and `kill` send; clean up as for Ctrl-C
     message = "interrupted; earlier outputs are as they were, and the same command goes on from there"
     try:
-        status = app(standalone_mode=False)
+        status = click_command(app)(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         pass
     except (MmferError, OSError) as error:
@@ -44,6 +45,37 @@ def run_app(app: typer.Typer) -> None:
     sys.stderr.flush()
     # Worker threads may still be busy with a chunk; nothing they write is kept, so do not wait for them.
     os._exit(2)
+
+
+def click_command(app: typer.Typer) -> Any:
+    """The Click command that an app stands for, with --debug among the options of it and of its commands.
+
+    Its help is plain text: Rich would take what stands in brackets, as in mmfer[demo], for markup and leave it out.
+    """
+    app.rich_markup_mode = None
+    command = typer.main.get_command(app)
+    _add_debug(command)
+    return command
+
+
+def _add_debug(command: Any) -> None:
+    command.params.append(_debug_option())
+    for inner in getattr(command, "commands", {}).values():
+        _add_debug(inner)
+
+
+def _debug_option() -> Any:
+    """An option that is shown in the help and handed to no function; `run_app` has read it before."""
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def debug(
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error, not one line.")] = False,
+    ) -> None: ...
+
+    (option,) = typer.main.get_command(app).params
+    option.expose_value = False
+    return option
 
 
 def _describe(error: MmferError | OSError) -> str:

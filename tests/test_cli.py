@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import mmfer
 from mmfer.cli import app
 from mmfer.use import export
 from mmfer.use.drawing import Smoother, draw_faces, overlap, place_panel
@@ -195,6 +196,36 @@ def test_overlap_is_intersection_over_union():
 def imported(statement):
     code = f"import sys; {statement}; print(*sys.modules)"
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_package_offers_the_predictor_and_imports_nothing_for_it_beforehand():
+    assert not imported("import mmfer") & {"numpy", "cv2", "torch", "pandas", "typer"}
+    assert "mmfer.use.predictor" in imported("from mmfer import Predictor; Predictor.load")
+    with pytest.raises(AttributeError, match="no attribute 'Predictr'"):
+        mmfer.Predictr  # noqa: B018  the access is what is tested
+
+
+def command(*arguments, **environment):
+    """What the console script does with these arguments."""
+    code = "import sys; sys.argv[0] = 'mmfer'; from mmfer.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+
+
+def test_the_version_is_that_of_the_package():
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"mmfer {mmfer.__version__}\n")
+
+
+def test_a_shell_can_complete_commands():
+    assert "_MMFER_COMPLETE" in command("--show-completion", "bash").stdout
+    done = command(_MMFER_COMPLETE="complete_bash", COMP_WORDS="mmfer pre", COMP_CWORD="1")
+    assert done.stdout.split() == ["predict"]
 
 
 def test_help_imports_nothing_heavy():

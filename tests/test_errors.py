@@ -1,5 +1,6 @@
 """What a user sees of a fault: one line, exit code 2; and help without heavy imports."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from mmfer.errors import click_command
 
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
@@ -121,6 +124,35 @@ def test_an_interrupt_is_one_line_and_exit_code_2_and_leaves_the_outputs(tmp_pat
         "error: interrupted; earlier outputs are as they were, and the same command goes on from there"
     ]
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/old"]
+
+
+def commands_below(command, name):
+    """A command and all within it, by name."""
+    yield name, command
+    for part, inner in getattr(command, "commands", {}).items():
+        yield from commands_below(inner, f"{name} {part}")
+
+
+ALL_COMMANDS = [
+    pair
+    for name in ["mmfer.cli", *(f"stages.{stage}" for stage in STAGES)]
+    for pair in commands_below(click_command(importlib.import_module(name).app), name)
+]
+
+
+@pytest.mark.parametrize(("name", "command"), ALL_COMMANDS, ids=[name for name, _ in ALL_COMMANDS])
+def test_help_shows_every_word_of_its_texts_and_debug(name, command, capsys):
+    command.main(["--help"], name, standalone_mode=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    texts = [command.help, command.epilog, *(param.help for param in command.params)]
+    assert [text for text in texts if text and " ".join(text.split()) not in shown] == []
+    assert "--debug" in shown
+
+
+def test_help_keeps_what_stands_in_brackets():
+    code = "import sys; from mmfer.cli import main; sys.argv = ['mmfer', 'demo', '--help']; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "pip install 'mmfer[demo]'" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize("stage", STAGES)
