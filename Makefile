@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test lint deps format clean
+.PHONY: help install repro test mutants lint deps format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -20,6 +20,9 @@ repro: install  ## rebuild everything that params.yaml names
 
 test: install  ## run the whole test suite
 	python -m pytest --numprocesses 2 --dist loadfile
+
+mutants: install  ## break one line at a time and see whether the tests notice (docs/mutants.md); takes half an hour
+	nice -n 10 python -m tools.mutants
 
 lint: install  ## check style and formatting
 	ruff check .

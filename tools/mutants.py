@@ -1,0 +1,236 @@
+"""Break one line at a time and see whether the tests notice: `python -m tools.mutants`, or `make mutants`.
+
+tests/mutants.yaml lists the mutants: a file, its tests, and the text that each mutant puts in the place of another. Each
+is applied to a copy of the tracked files, never to the tree itself. It is killed where its tests fail or do not end in
+time, and has survived where they pass. docs/mutants.md is the result.
+"""
+
+import hashlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from mmfer.config import Block
+from mmfer.errors import MmferError, run_app
+from mmfer.files import write_json, write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+LIST, TABLE = Path("tests/mutants.yaml"), Path("docs/mutants.md")
+RESULTS = Path(".mutants.json")  # ignored by git: what is known, so that some mutants can be run again
+FOUND, PASSED, FAILED, TIMED_OUT = "killed", 0, 1, 124  # exit codes of pytest, and of `timeout`
+app = typer.Typer(add_completion=False)
+
+
+class Entry(Block):
+    """A mutant as tests/mutants.yaml has it."""
+
+    means: str
+    old: str
+    new: str
+    tests: str | None = None  # in place of those of the file
+    equivalent: str | None = None  # why no test can notice it
+
+
+class Group(Block):
+    """The mutants of a file."""
+
+    tests: str  # arguments of pytest
+    mutants: list[Entry]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file."""
+
+    file: str
+    tests: str
+    entry: Entry
+
+    @property
+    def key(self) -> str:
+        """Names the change in the file of results."""
+        return hashlib.sha256(f"{self.file}\0{self.entry.old}\0{self.entry.new}".encode()).hexdigest()[:12]
+
+
+def read_mutants(root: Path = ROOT) -> list[Mutant]:
+    """The mutants of the list; MmferError where the old text of some is not exactly once in its file."""
+    groups = yaml.safe_load((root / LIST).read_text(encoding="utf-8"))
+    mutants = [
+        Mutant(file, entry.tests or group.tests, entry)
+        for file, group in ((file, Group(**values)) for file, values in groups.items())
+        for entry in group.mutants
+    ]
+    faults = [fault for mutant in mutants if (fault := stale(mutant, root))]
+    if faults:
+        raise MmferError(f"{LIST}: {'; '.join(faults)}; bring the list up to date")
+    return mutants
+
+
+def stale(mutant: Mutant, root: Path) -> str | None:
+    """What is wrong with a mutant, if anything."""
+    path = root / mutant.file
+    if not path.exists():
+        return f"{mutant.file} is not there ({mutant.entry.means})"
+    found = path.read_text(encoding="utf-8").count(mutant.entry.old)
+    if found != 1:
+        return f"{mutant.file} has {found} times {mutant.entry.old!r} ({mutant.entry.means})"
+    if mutant.entry.old == mutant.entry.new:
+        return f"{mutant.file}: {mutant.entry.old!r} is not changed ({mutant.entry.means})"
+    return None
+
+
+def copy_tree(target: Path) -> Path:
+    """Copy the files that git knows, and those that it does not ignore, to a new folder."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    return target
+
+
+def run_tests(tree: Path, tests: str, seconds: float, compiled: Path) -> tuple[int, str]:
+    """The exit code of pytest in a copy of the tree, TIMED_OUT where it takes longer; and the end of what it printed.
+
+    No bytecode is written: Python would take a module for unchanged that has the same length and second.
+    """
+    # Without the settings of pytest a few warnings are shown, no more.
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests.split()]
+    environment = os.environ | {
+        "PYTHONPATH": str(tree),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": str(compiled),
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        command, cwd=tree, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    try:
+        printed, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        return TIMED_OUT, ""
+    return process.returncode, printed
+
+
+def judge(mutant: Mutant, tree: Path, seconds: float) -> str:
+    """Apply a mutant to a copy of the tree, run its tests, put the file back: killed, timed out or survived."""
+    path, entry = tree / mutant.file, mutant.entry
+    original = path.read_text(encoding="utf-8")
+    path.write_text(original.replace(entry.old, entry.new), encoding="utf-8")
+    # Numba knows a kernel by its own file alone, not by those of the kernels that it calls.
+    compiled = tempfile.mkdtemp(dir=tree.parent) if "numba" in original else f"{tree}.numba"
+    try:
+        code, printed = run_tests(tree, mutant.tests, seconds, Path(compiled))
+    finally:
+        path.write_text(original, encoding="utf-8")
+    verdicts = {PASSED: "survived", FAILED: "killed", TIMED_OUT: "timed out"}
+    if code not in verdicts:
+        raise MmferError(f"{mutant.file}: {entry.means}: its tests cannot run: {printed[-600:]}")
+    return verdicts[code]
+
+
+def time_limits(trees: "queue.Queue[Path]", tests: Iterable[str], processes: int) -> dict[str, float]:
+    """Seconds for each set of tests: five times what it takes on the code as it is; MmferError where it fails there."""
+
+    def limit(name: str) -> float:
+        tree, start = trees.get(), time.perf_counter()
+        code, printed = run_tests(tree, name, 1800, Path(f"{tree}.numba"))
+        trees.put(tree)
+        if code != PASSED:
+            raise MmferError(f"{name}: fails without any mutant: {printed[-600:]}")
+        seconds = time.perf_counter() - start
+        typer.echo(f"{seconds:6.1f} s  {name}")
+        return max(60.0, 5 * seconds)
+
+    tests = sorted(set(tests))
+    with ThreadPoolExecutor(processes) as pool:
+        return dict(zip(tests, pool.map(limit, tests), strict=True))
+
+
+def run_mutants(mutants: list[Mutant], processes: int) -> dict[str, str]:
+    """The verdict on each mutant by its key; `processes` of them at a time, each in a copy of the tree of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        trees: queue.Queue[Path] = queue.Queue()
+        for number in range(processes):
+            trees.put(copy_tree(Path(folder, f"tree{number}")))
+        limits = time_limits(trees, [mutant.tests for mutant in mutants], processes)
+
+        def verdict(mutant: Mutant) -> str:
+            tree = trees.get()
+            try:
+                result = judge(mutant, tree, limits[mutant.tests])
+            finally:
+                trees.put(tree)
+            typer.echo(f"{result:<10} {mutant.file}: {mutant.entry.means}")
+            return result
+
+        with ThreadPoolExecutor(processes) as pool:
+            return dict(zip([mutant.key for mutant in mutants], pool.map(verdict, mutants), strict=True))
+
+
+def page(mutants: list[Mutant], results: dict[str, dict[str, str]]) -> str:
+    """docs/mutants.md: counts, survivors and why, every mutant."""
+    known = [(mutant, results[mutant.key]) for mutant in mutants if mutant.key in results]
+    survivors = [mutant for mutant, result in known if result["verdict"] == "survived"]
+    runs = sorted({(result["date"], result["commit"]) for _, result in known})
+    lines = [
+        "# Do the tests notice?",
+        "",
+        f"{len(known)} of {len(mutants)} one-line mutants of the code that makes the numbers were run, each with the "
+        f"tests of its module; {len(survivors)} survived. `make mutants` runs them again (see `tools/mutants.py`; the "
+        "list is `tests/mutants.yaml`). Run " + ", ".join(f"on {date} at {commit}" for date, commit in runs) + ".",
+        "",
+        "| module | mutants | killed | survived |",
+        "|---|---:|---:|---:|",
+    ]
+    for file in dict.fromkeys(mutant.file for mutant, _ in known):
+        verdicts = [result["verdict"] for mutant, result in known if mutant.file == file]
+        lived = verdicts.count("survived")
+        lines.append(f"| `{file}` | {len(verdicts)} | {len(verdicts) - lived} | {lived} |")
+    lines += ["", "## Survivors", ""]
+    reason = "not explained yet: a test is missing"
+    lines += [f"- `{one.file}`, {one.entry.means}: {one.entry.equivalent or reason}." for one in survivors] or ["None."]
+    lines += ["", "## All", "", "| module | mutant | verdict |", "|---|---|---|"]
+    lines += [f"| `{mutant.file}` | {mutant.entry.means} | {result['verdict']} |" for mutant, result in known]
+    return "\n".join(lines) + "\n"
+
+
+@app.command()
+def main(
+    processes: Annotated[int, typer.Option(min=1, help="Mutants at a time.")] = 2,
+    only: Annotated[str, typer.Option(help="Run those again whose file or meaning holds this text.")] = "",
+) -> None:
+    """Run the mutants and write docs/mutants.md."""
+    mutants = read_mutants()
+    chosen = [mutant for mutant in mutants if only in f"{mutant.file} {mutant.entry.means}"]
+    if not chosen:
+        raise MmferError(f"{LIST}: no mutant holds {only!r}; correct --only")
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    stamp = {"date": time.strftime("%Y-%m-%d"), "commit": commit}
+    verdicts = run_mutants(chosen, processes)
+    results = json.loads((ROOT / RESULTS).read_text()) if only and (ROOT / RESULTS).exists() else {}
+    results |= {key: {"verdict": verdict, **stamp} for key, verdict in verdicts.items()}
+    write_json(ROOT / RESULTS, results)
+    write_text(ROOT / TABLE, page(mutants, results))
+    typer.echo(f"{list(verdicts.values()).count('survived')} of {len(verdicts)} survived; see {TABLE}")
+
+
+if __name__ == "__main__":
+    run_app(app)
