@@ -184,9 +184,9 @@ def test_kaggle_without_credentials_or_network_is_one_line(project):
 
 
 def test_a_new_system_is_trained_alone(project):
-    models, readme = project / "data/synthetic/models", (ROOT / "README.md").read_text()
+    models, page = project / "data/synthetic/models", (ROOT / "docs/tutorials/new-system.md").read_text()
     before = _contents(models)
-    code = re.search("```python\n(.*?)```", readme.split("## Add a system")[1], re.S)[1]
+    code = re.search("```python.*?\n(.*?)```", page, re.S)[1]
     (project / "mmfer/systems/mlp.py").write_text(code)
     assert _repro(project) == {"train@synthetic-ours", "train@synthetic-svm"}
     assert _contents(models) == before
