@@ -19,7 +19,8 @@ from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.data.splits import folds_of, split_rows
 from mmfer.errors import MmferError
 from mmfer.face.augment import random_copies
-from mmfer.face.hog import hog, move_landmarks
+from mmfer.face.hog import hog
+from mmfer.face.points import move_landmarks
 from mmfer.files import new_file, write_csv, write_json
 from mmfer.testing.statistics import (
     class_roc_curves,

@@ -27,7 +27,7 @@ from mmfer.config import TrainParams
 from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
 from mmfer.errors import MmferError
-from mmfer.face.inputs import prepare, stored_names
+from mmfer.face.prepare import prepare, stored_names
 from mmfer.files import new_file, new_folder, write_json
 from mmfer.training.calibration import fit_temperature
 from mmfer.training.models import Model, build, holds_run, model_facts, save_model
@@ -35,7 +35,7 @@ from mmfer.training.models import Model, build, holds_run, model_facts, save_mod
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
 SHARED_CODE = (  # with a system's own module it defines how that is trained
     *("systems/__init__.py", "systems/layers.py", "systems/estimators.py"),
-    *("training/loop.py", "training/calibration.py", "face/inputs.py", "training/models.py", "data/splits.py"),
+    *("training/loop.py", "training/calibration.py", "face/prepare.py", "training/models.py", "data/splits.py"),
 )
 
 

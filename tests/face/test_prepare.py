@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mmfer.face.inputs import landmark_vector, prepare, standard_image
+from mmfer.face.prepare import landmark_vector, prepare, standard_image
 
 
 def test_an_image_has_mean_0_and_deviation_1_whatever_its_light(rng):

@@ -5,9 +5,13 @@ landmarks   (n, 68, 2) pixels     -> (n, 136) float32, centred on their mean, di
 hog         (n, 900) float16      -> (n, 900) float32
 """
 
-from collections.abc import Callable
+from __future__ import annotations  # torch is imported by those who have tensors: using an ONNX graph needs none
 
-from torch import Tensor
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def standard_image(images: Tensor) -> Tensor:
@@ -30,7 +34,7 @@ def landmark_vector(landmarks: Tensor) -> Tensor:
 _PREPARE: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "image": ("images", standard_image),
     "landmarks": ("landmarks", landmark_vector),
-    "hog": ("hog", Tensor.float),
+    "hog": ("hog", lambda values: values.float()),
 }
 
 
