@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
+from mmfer.data.duplicates import copies_of_held_out
 from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
 from mmfer.face.geometry import CENTRE, compose, invert, plain_looks, warp_faces
 
@@ -29,8 +30,8 @@ N_DRAWS = 13  # random numbers of one copy: 5 for the geometry, 2 for the tone, 
 def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: AugmentParams, workers: int) -> FaceSet:
     """Raw and clean FaceSets -> augmented FaceSet: images, transforms, and `copy`, `parent`, `trainable` in the index.
 
-    Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Rows that can
-    neither be trained on nor tested (rejected or duplicated training images) are left out.
+    Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Left out are
+    rows that neither train, validate nor test: rejected training images, and copies of held-out ones.
     """
     raw = open_faceset(raw_folder, needs=("images",))
     clean = open_faceset(clean_folder, needs=("transforms",))
@@ -56,10 +57,10 @@ def copy_index(clean: FaceSet, copies: int) -> tuple[pd.DataFrame, np.ndarray, n
     """Clean FaceSet -> index of the augmented one, and each of its rows' parent row and copy number."""
     table = clean.index
     keep_rejected = clean.made_by["params"]["keep_rejected"]
-    leaks = table["duplicate_of_test"] | table["duplicate_of_val"]
-    trainable = ((table["split"] == "train") & (table["kept"] | keep_rejected) & ~leaks).to_numpy(dtype=bool)
-    tested = ((table["split"] != "train") | (table["fold"] >= 0)).to_numpy(dtype=bool)
-    counts = np.where(trainable, copies, tested.astype(int))
+    copied = copies_of_held_out(table)
+    trainable = ((table["split"] == "train") & (table["kept"] | keep_rejected) & ~copied).to_numpy(dtype=bool)
+    held_out = (((table["split"] != "train") & ~copied) | (table["fold"] >= 0)).to_numpy(dtype=bool)
+    counts = np.where(trainable, copies, held_out.astype(int))
     parents = np.repeat(np.arange(len(table)), counts)
     copy = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
     index = table.take(parents).reset_index(drop=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmfer.config import FACE_PX, StudyParams
+from mmfer.data.duplicates import copies_of_held_out
 from mmfer.data.faceset import FaceSet, count_splits, open_faceset
 from mmfer.files import write_json
 from mmfer.report import comparison, figures
@@ -268,13 +269,13 @@ def _cost(study: Study) -> str:
 
 def _audit(raw: FaceSet, clean: FaceSet) -> str:
     index = clean.index
-    shared = index["duplicate_of_test"].sum(), index["duplicate_of_val"].sum()
+    left_out = index["split"][copies_of_held_out(index)]
     people = index.dropna(subset="subject")
     sides = people.groupby("subject")[["split", "fold"]].nunique().max(axis=1)
     lines = [
         f"{(~index['kept']).sum():,} of {len(index):,} images hold no face that the detector finds.",
-        f"{shared[0]:,} training images are exact copies of a test image, {shared[1]:,} of a validation image; all "
-        "were left out of training.",
+        f"{(left_out == 'train').sum():,} training images are exact copies of a test or validation image, "
+        f"{(left_out == 'val').sum():,} validation images of a test image; all were left out.",
         f"{len(sides):,} people are known, {(sides > 1).sum():,} of them on two sides." if len(sides) else "",
     ]
     return "## Data and leaks\n\n" + "\n".join(f"- {line}" for line in lines if line)

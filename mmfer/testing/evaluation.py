@@ -49,7 +49,7 @@ def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.n
     features = open_faceset(data / "features")
     facts = load_model(sorted(models.glob("*seed*"))[0]).facts
     select, device = facts["train"]["select"], choose_device(facts["train"]["device"])
-    parts = {fold: split_rows(features.index, fold, select).test for fold in folds_of(features.index)}
+    parts = {fold: split_rows(features, fold, select).test for fold in folds_of(features.index)}
     test = np.sort(np.concatenate(list(parts.values())))
     seeds = [seed for seed in facts["train"]["seeds"] if (models / model_name(min(parts), seed)).exists()]
     views = list(test_views(raw, clean, features, test, params))

@@ -76,13 +76,15 @@ def train_all(
     # An estimator has no random start: one fit stands for all seeds.
     seeds = params.seeds if isinstance(machine, nn.Module) else params.seeds[:1]
     runs = {model_name(fold, seed): (fold, seed) for fold in folds_of(values.index) for seed in seeds}
+    # Of all folds before any is trained, so that a leak in the last stops before the first.
+    rows_of = {fold: seen_rows(faces, fold, params, machine) for fold in folds_of(values.index)}
     models, finished = data / "models" / system[0], []
     with new_folder(models) as folder:
         for name, (fold, seed) in runs.items():
             which = {"seed": seed} if fold < 0 else {"fold": fold, "seed": seed}
             model = which if len(runs) > 1 else {}
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
-            rows = seen_rows(faces.index, fold, params, machine)
+            rows = rows_of[fold]
             facts["run"] = _hash(facts, read, rows)
             trained = models / name
             if not holds_run(trained, facts["run"]):
@@ -115,9 +117,9 @@ def stored_arrays(faces: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> d
     return {name: stored[name] for name in stored_names(inputs)} | {"labels": labels}
 
 
-def seen_rows(index: pd.DataFrame, fold: int, params: TrainParams, machine: Any) -> Rows:
+def seen_rows(faces: FaceSet, fold: int, params: TrainParams, machine: Any) -> Rows:
     """Rows of one fold; of the copies of its training faces those that params and an estimator's own block ask for."""
-    rows = split_rows(index, fold, params.select)
+    rows, index = split_rows(faces, fold, params.select), faces.index
     train = first_copies(index, rows.train, params.copies)
     if not isinstance(machine, nn.Module):
         train = train[index["copy"].to_numpy()[train] < machine.copies]

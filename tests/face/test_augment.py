@@ -70,6 +70,14 @@ def test_duplicates_of_held_out_faces_are_not_trained_on(tmp_path):
     assert not {0, 1} & set(index["parent"])
 
 
+def test_copies_of_test_faces_do_not_validate(tmp_path):
+    clean = open_faceset(write_tiny(tmp_path) / "clean")
+    validating = clean.index.index[clean.index["split"] == "val"]
+    clean.index.loc[validating[:2], "duplicate_of_test"] = True
+    index, _, _ = augment.copy_index(clean, 3)
+    assert set(index["parent"][index["split"] == "val"]) == set(validating[2:])
+
+
 def test_in_cross_validation_rejected_faces_are_tested_but_not_trained_on(tmp_path):
     index = open_faceset(write_tiny(tmp_path, folds=4) / "augmented").index
     assert set(index["parent"]) == set(range(60))

@@ -13,7 +13,7 @@ from mmfer.config import CkplusSource
 from mmfer.data.sources.ckplus import CLASSES, OFFICIAL, draw_folds, read_ckplus
 from mmfer.errors import MmferError
 
-REAL = Path(os.environ.get("MMFER_CKPLUS", Path(__file__).parents[3] / "shared/data/ckplus48.zip"))
+REAL = Path(os.environ.get("MMFER_CKPLUS", Path(__file__).parents[4] / "shared/data/ckplus48.zip"))
 FOLDERS = ["anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise"]
 
 
