@@ -18,12 +18,8 @@ from mmfer.data.synthetic.faces import render_face
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "mmfer/weights/compact"
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    WEIGHTS / "MODEL_CARD.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "mmfer/weights/compact/MODEL_CARD.md")
+PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ["README.md", *(f"docs/{name}.md" for name in ("predict", "export"))]
 RUN += [f"docs/tutorials/{name}.md" for name in ("first-photo", "own-data", "new-system")]
 SYSTEM = ROOT / "docs/tutorials/new-system.md"

@@ -12,7 +12,7 @@ from mmfer.data.synthetic.faces import render_face
 from mmfer.use.drawing import draw_faces
 from mmfer.use.predictor import Predictor
 
-SIDE, GAP, BORDER = 280, 150, 20
+SIDE, GAP, BORDER = 180, 116, 12
 
 
 def faces_side_by_side() -> np.ndarray:
