@@ -22,12 +22,12 @@ def train(
     params, block = everything.train(dataset, system), everything.system(system)
     from mmfer import files, tracking
     from mmfer.report import figures
-    from mmfer.training import loop as training
+    from mmfer.training.train import train_all
 
     metrics = Path("metrics", dataset, system)
     with tracking.system_run("train", everything, dataset, system) as run:
         with run.models() as log:
-            summary, curves = training.train_all(Path("data", dataset), (system, block), params, log)
+            summary, curves = train_all(Path("data", dataset), (system, block), params, log)
         run.log_metrics({"cost": {"parameters": math.nan} | summary})  # nan: not counted, of an estimator
         del summary["reused"]  # tells of this execution; without it the file is the same where all were
         files.write_csv(metrics / "curves.csv", curves)

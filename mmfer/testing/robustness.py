@@ -13,8 +13,8 @@ import pandas as pd
 
 from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.testing.corruptions import CORRUPTIONS, is_corruption
-from mmfer.training.loop import choose_device, model_name
-from mmfer.training.models import load_model
+from mmfer.training.device import choose_device
+from mmfer.training.models import load_model, model_name
 
 
 def predict_perturbed(data: Path, system: str) -> tuple[np.ndarray, FaceSet]:

@@ -1,1 +1,1 @@
-"""Training: the loop, models as folders, calibration."""
+"""Training: folds and seeds, the loop, models as folders, calibration."""

@@ -24,7 +24,7 @@ from mmfer.config import ExtractParams, check
 from mmfer.data.faceset import FaceSet
 from mmfer.errors import MmferError
 from mmfer.face.hog import hog_length
-from mmfer.face.prepare import prepare, stored_names
+from mmfer.face.inputs import prepare, stored_names
 from mmfer.files import new_folder, write_csv, write_json
 from mmfer.systems import system_params
 
@@ -97,6 +97,11 @@ def model_facts(name: str, block: dict[str, Any], features: FaceSet, **more: Any
         **more,
         "versions": {"mmfer": mmfer.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
+
+
+def model_name(fold: int, seed: int) -> str:
+    """Folder of the model of one fold (-1: none) and seed."""
+    return f"seed{seed}" if fold < 0 else f"fold{fold}-seed{seed}"
 
 
 def build(facts: dict[str, Any]) -> Any:

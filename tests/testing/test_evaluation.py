@@ -11,7 +11,7 @@ from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import split_rows
 from mmfer.testing import evaluation
 from mmfer.testing.evaluation import calibration, evaluate, measure, predict_runs, write_results
-from mmfer.training.loop import train_all
+from mmfer.training.train import train_all
 from tests.tiny import CLASSES, write_tiny
 
 BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
@@ -32,7 +32,7 @@ def train(data, **more):
 
 def test_run_0_sees_what_is_stored(data):
     raw, clean, augmented, features = (open_faceset(data / n) for n in ("raw", "clean", "augmented", "features"))
-    rows = split_rows(features, -1, "last").test
+    rows = split_rows(features.index, -1, "last").test
     first, second, _ = evaluation.test_views(raw, clean, features, rows, PARAMS)
     assert (first["images"] == augmented.images[rows]).all()
     assert (first["hog"] == features.hog[rows]).all()

@@ -7,7 +7,7 @@ import pytest
 from mmfer.config import PerturbParams, TrainParams
 from mmfer.testing.perturb import write_perturbed
 from mmfer.testing.robustness import by_condition, by_face, headline, predict_perturbed
-from mmfer.training.loop import train_all
+from mmfer.training.train import train_all
 from tests.tiny import write_tiny
 
 CLASSES = ["a", "b"]

@@ -14,8 +14,9 @@ from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError
 from mmfer.training.calibration import fit_temperature
-from mmfer.training.loop import epoch_rows, loss, train_all
+from mmfer.training.loop import epoch_rows, loss
 from mmfer.training.models import load_model
+from mmfer.training.train import train_all
 from tests.tiny import write_tiny
 
 BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
@@ -180,7 +181,7 @@ def test_the_temperature_is_fitted_on_the_validation_faces_alone(data):
         load_model(data / "models/net/seed0"),
         *map(open_faceset, (data / "augmented", data / "features")),
     )
-    rows = split_rows(faces, -1, "last").val
+    rows = split_rows(faces.index, -1, "last").val
     stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
     expected = fit_temperature(model.predict(stored), faces.index["label"].to_numpy()[rows])
     assert model.facts["result"]["temperature"] == pytest.approx(expected, abs=1e-3)

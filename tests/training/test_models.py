@@ -11,8 +11,8 @@ import mmfer
 from mmfer.config import TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
-from mmfer.training.loop import train_all
 from mmfer.training.models import Model, cost, load_model
+from mmfer.training.train import train_all
 from tests.tiny import CLASSES, write_tiny
 
 BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}

@@ -1,0 +1,61 @@
+"""All that changes while a network trains, and the checkpoint that holds it."""
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from mmfer.config import TrainParams
+from mmfer.files import new_file
+
+
+@dataclass
+class State:
+    """All that changes while a network trains; a checkpoint holds it."""
+
+    network: nn.Module
+    average: nn.Module | None
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to use: the averaged one, where there is one."""
+        return self.network if self.average is None else self.average
+
+
+def start_state(network: nn.Module, params: TrainParams, checkpoint: Path) -> State:
+    """A fresh state, or that of the checkpoint."""
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=params.learning_rate,
+        betas=(params.beta1, params.beta2),
+        eps=params.epsilon,
+        weight_decay=params.weight_decay,
+    )
+    state = State(network, copy.deepcopy(network).eval() if params.ema else None, optimizer)
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        for name in ("network", "average", "optimizer"):
+            if saved[name] is not None:
+                getattr(state, name).load_state_dict(saved[name])
+        for name in ("epoch", "seconds", "history", "best"):
+            setattr(state, name, saved[name])
+        tqdm.write(f"resuming after epoch {state.epoch}, {state.seconds / 60:.1f} minutes in")
+    return state
+
+
+def save_checkpoint(state: State, path: Path) -> None:
+    """Write the state so that a crash in between leaves the former checkpoint."""
+    parts = {name: getattr(state, name) for name in ("network", "average", "optimizer")}
+    saved = {name: part.state_dict() if part is not None else None for name, part in parts.items()}
+    saved |= {name: getattr(state, name) for name in ("epoch", "seconds", "history", "best")}
+    with new_file(path) as temporary:
+        torch.save(saved, temporary)
