@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test mutants lint deps format clean
+.PHONY: help install repro test mutants lint deps docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -30,6 +30,9 @@ lint: install  ## check style and formatting
 
 deps: install  ## write the code that each stage depends on into dvc.yaml, read off the imports
 	python -m tools.stage_deps
+
+docs: install  ## build the site into site/, without the network
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet --strict
 
 format: install  ## mend style and formatting
 	ruff check --fix .

@@ -18,7 +18,8 @@ from mmfer.config import AugmentParams, CleanParams, ExtractParams
 from mmfer.data.duplicates import mark_duplicates
 from mmfer.data.faceset import digests, new_faceset, new_index, write_array
 from mmfer.face.augment import write_augmented
-from mmfer.face.hog import move_landmarks, write_features
+from mmfer.face.extract import write_features
+from mmfer.face.points import move_landmarks
 from mmfer.resources import measured
 
 

@@ -163,7 +163,7 @@ class PerturbParams(Block):
     seed: int = Field(0, ge=0)
 
 
-class ReportParams(Block):
+class StudyParams(Block):
     """The page that puts everything beside the paper."""
 
     reference: str = Field("ours", description="system that is compared with each other one")
@@ -201,7 +201,7 @@ class Params(Block):
     defaults: Defaults
     datasets: dict[str, DatasetParams] = Field(min_length=1)
     systems: dict[str, dict[str, Any]] = Field(min_length=1)
-    report: ReportParams
+    study: StudyParams
 
     def dataset(self, name: str) -> DatasetParams:
         """The parameters of one dataset; MmferError if params.yaml does not name it."""

@@ -20,7 +20,7 @@ def clean(
     params = read_params().dataset(dataset).clean
     from mmfer import files, tracking
     from mmfer.data.faceset import open_faceset
-    from mmfer.face import alignment as faces
+    from mmfer.face import clean as faces
     from mmfer.report import figures
     from mmfer.resources import measured
 

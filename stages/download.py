@@ -19,11 +19,11 @@ def download(
     """Read DATASET from its archive, folder or Kaggle, or render it; check it against the official counts."""
     source = read_params().dataset(dataset).source
     from mmfer import files, tracking
-    from mmfer.data import sources as datasets
+    from mmfer.data.download import write_raw
     from mmfer.resources import measured
 
     with tracking.stage_run("download", dataset, source) as run, measured() as cost:
-        counts, by_class = datasets.write_raw(Path("data", dataset, "raw"), dataset, source, workers)
+        counts, by_class = write_raw(Path("data", dataset, "raw"), dataset, source, workers)
         run.log_metrics(counts)
     files.write_csv(Path("metrics", dataset, "counts.csv"), by_class)
     files.write_json(Path("metrics", dataset, "download.json"), counts | {"cost": cost})

@@ -19,7 +19,7 @@ def extract(
     """Compute the landmarks and the HOG of every image of DATASET, copies included."""
     params = read_params().dataset(dataset).extract
     from mmfer import files, tracking
-    from mmfer.face import hog as features
+    from mmfer.face import extract as features
     from mmfer.resources import measured
 
     data = Path("data", dataset)

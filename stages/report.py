@@ -1,4 +1,4 @@
-"""Stage report: metrics/studies -> metrics/report (all studies on one page, the verdicts first)."""
+"""Stage report: metrics/study -> metrics/report (all studies on one page, the verdicts first)."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ app = typer.Typer(add_completion=False)
 def report() -> None:
     """Put the studies of all data sets on one page, those that were measured elsewhere too."""
     from mmfer import tracking
-    from mmfer.report import overview as page
+    from mmfer.report import report as page
 
     with tracking.stage_run("report", None, {}) as run:
-        run.log_artifact(page.write_report(Path("metrics", "studies"), Path("metrics", "report")))
+        run.log_artifact(page.write_report(Path("metrics", "study"), Path("metrics", "report")))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage study: data/<dataset> and metrics/<dataset> -> metrics/studies/<dataset> (every system beside the paper)."""
+"""Stage study: data/<dataset> and metrics/<dataset> -> metrics/study/<dataset> (every system beside the paper)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,12 @@ def study(dataset: Annotated[str, typer.Argument(help="A dataset that params.yam
     everything = read_params()
     everything.dataset(dataset)
     from mmfer import tracking
-    from mmfer.report import study_page as chapter
+    from mmfer.report import study as chapter
 
-    with tracking.stage_run("study", dataset, everything.report) as run:
-        target = Path("metrics", "studies", dataset)
+    with tracking.stage_run("study", dataset, everything.study) as run:
+        target = Path("metrics", "study", dataset)
         run.log_artifact(
-            chapter.write_chapter(Path("data", dataset), Path("metrics", dataset), target, everything.report)
+            chapter.write_chapter(Path("data", dataset), Path("metrics", dataset), target, everything.study)
         )
 
 

@@ -251,8 +251,8 @@ def test_whole_numbers_stand_for_shares_and_null_for_no_bound(content):
 
 def test_all_faults_are_told_at_once(content):
     replaced(replaced(content, "clean.treshold", 1.0), "train.epochs", 0)
-    del content["report"]
-    with pytest.raises(MmferError, match=r"treshold.*train\.epochs.*report: missing; add it") as fault:
+    del content["study"]
+    with pytest.raises(MmferError, match=r"treshold.*train\.epochs.*study: missing; add it") as fault:
         check(Params, content, "params.yaml")
     assert "\n" not in str(fault.value)
 

@@ -30,7 +30,7 @@ stages:
     foreach: ${datasets}
     do:
       cmd: python -m stages.clean ${key}
-      deps: ["data/${key}/raw", mmfer/face/alignment.py]
+      deps: ["data/${key}/raw", mmfer/face/clean.py]
       outs: ["data/${key}/clean"]
   train:
     matrix: {dataset: "${datasets}", system: "${systems}"}

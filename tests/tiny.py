@@ -8,7 +8,7 @@ from mmfer.config import AugmentParams, CleanParams, ExtractParams, SyntheticSou
 from mmfer.data.duplicates import mark_duplicates
 from mmfer.data.faceset import digests, new_faceset, new_index, write_array
 from mmfer.face.augment import write_augmented
-from mmfer.face.hog import write_features
+from mmfer.face.extract import write_features
 
 CLASSES = ["left", "right", "middle"]
 

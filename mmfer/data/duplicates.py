@@ -28,6 +28,14 @@ def mark_duplicates(index: pd.DataFrame) -> pd.DataFrame:
     return index.assign(**{name: mark.astype(bool) for name, mark in marks.items()})
 
 
+def copies_of_held_out(index: pd.DataFrame) -> pd.Series:
+    """Marked index -> bool (N,): training rows equal to a validation or test row, validation rows equal to a test row.
+
+    Without them no picture is in two of the three parts. Nobody may train on them, or choose an epoch by them.
+    """
+    return index["duplicate_of_test"] | index["duplicate_of_val"]
+
+
 def hold_out(label: np.ndarray, digest: list[str], share: float, seed: int) -> np.ndarray:
     """Draw `share` of the rows of every class, whole groups only -> bool (N,).
 
@@ -41,7 +49,8 @@ def hold_out(label: np.ndarray, digest: list[str], share: float, seed: int) -> n
     of_class = groups.groupby("label")["size"]
     before = of_class.cumsum() - groups["size"]
     target = (of_class.transform("sum") * share).round().clip(lower=1)
-    drawn = groups.index[(before < target) & (of_class.transform("size") > 1)]
+    is_last = of_class.cumcount(ascending=False) == 0  # a large group just before it may take more than the target
+    drawn = groups.index[(before < target) & ~is_last]
     return rows["digest"].isin(drawn).to_numpy()
 
 

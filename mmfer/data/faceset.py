@@ -108,6 +108,13 @@ def open_faceset(folder: Path, needs: tuple[str, ...] = ()) -> FaceSet:
     return FaceSet(folder, head["dataset"], head["classes"], index, arrays, head["made_by"])
 
 
+def source_of(made_by: dict[str, Any]) -> dict[str, Any]:
+    """The source's block of params.yaml as the download stage read it, from the `made_by` of any FaceSet after it."""
+    while "from" in made_by:
+        made_by = made_by["from"]
+    return made_by.get("params", {})
+
+
 def _open_array(folder: Path, name: str, rows: int) -> np.ndarray:
     path = folder / f"{name}.npy"
     dtype, shape = ARRAYS[name]

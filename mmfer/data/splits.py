@@ -1,11 +1,18 @@
 """Which rows of a data set train, validate and test, for each fold; and that no picture or person is on two sides."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
+from mmfer.data.faceset import FaceSet, source_of
 from mmfer.errors import MmferError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,14 @@ def folds_of(index: pd.DataFrame) -> list[int]:
     return folds or [-1]
 
 
-def split_rows(index: pd.DataFrame, fold: int, select: str) -> Rows:
-    """Rows of training, validation and test for one fold (-1: the splits of the data set).
+def split_rows(faces: FaceSet, fold: int, select: str) -> Rows:
+    """Augmented or features FaceSet -> rows of training, validation and test for one fold (-1: the data set's splits).
 
     In cross-validation fold k tests; with select = best fold k + 1 validates, else no epoch is chosen and it trains.
+    MmferError where a picture or a person would be on two sides.
     """
-    plain, trainable = (index["copy"] == 0).to_numpy(), index["trainable"].to_numpy()
+    index = faces.index
+    plain, trainable = (index["copy"] == 0).to_numpy(), index["trainable"].to_numpy(dtype=bool)
     split, folds = index["split"].to_numpy(), index["fold"].to_numpy()
     if fold < 0:
         test, val = split == "test", split == "val"
@@ -36,7 +45,7 @@ def split_rows(index: pd.DataFrame, fold: int, select: str) -> Rows:
         test = folds == fold
         val = (folds == (fold + 1) % len(folds_of(index))) & (select == "best")
     rows = Rows(*(np.flatnonzero(part) for part in (trainable & ~test & ~val, val & plain, test & plain)))
-    check_leaks(index, rows)
+    check_leaks(faces, rows)
     return rows
 
 
@@ -52,15 +61,22 @@ def first_copies(index: pd.DataFrame, rows: np.ndarray, copies: int | None) -> n
     return rows[numbers < (copies or made)]
 
 
-def check_leaks(index: pd.DataFrame, rows: Rows) -> None:
-    """MmferError if a picture, or a person whose folds were to keep people apart, is on two sides."""
-    by_person = index["subject"].notna().all() and index.groupby("subject")["fold"].nunique().max() == 1
+def check_leaks(faces: FaceSet, rows: Rows) -> None:
+    """MmferError if a picture or a person is on two of the three sides.
+
+    Rows without a subject are left out of the comparison of people, and so are all rows where the source itself says
+    `split: random`, which keeps pictures apart but not people.
+    """
+    sides = {"training": rows.train, "validation": rows.val, "test": rows.test}
+    by_person = source_of(faces.made_by).get("split") != "random"
     for column in ("digest", "parent", *(["subject"] if by_person else [])):
-        values = index[column].to_numpy()
-        held_out = np.concatenate([rows.val, rows.test])
-        shared = set(values[rows.train]) & set(values[held_out])
-        if shared:
-            some = sorted(map(str, shared))[0]
-            raise MmferError(
-                f"leak: {len(shared)} {column}s, {some} among them, are in training and held out; rebuild raw"
-            )
+        values = faces.index[column]
+        found = {side: set(values.iloc[numbers].dropna()) for side, numbers in sides.items()}
+        for one, other in combinations(sides, 2):
+            shared = found[one] & found[other]
+            if shared:
+                raise MmferError(
+                    f"{faces.folder}: leak: {len(shared)} {column}s, {min(map(str, shared))} among them, are in {one} "
+                    f"and {other}; run `dvc repro --force download@{faces.dataset}`, and if they still are, the "
+                    "module that reads this source must keep them together"
+                )

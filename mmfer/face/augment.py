@@ -12,26 +12,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numba
 import numpy as np
 from tqdm import tqdm
 
 from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
+from mmfer.data.duplicates import copies_of_held_out
 from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
+from mmfer.face.geometry import CENTRE, compose, invert, plain_looks, warp_faces
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 4096
-CENTRE = (FACE_PX - 1) / 2
 N_DRAWS = 13  # random numbers of one copy: 5 for the geometry, 2 for the tone, 6 for the erased box
 
 
 def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: AugmentParams, workers: int) -> FaceSet:
     """Raw and clean FaceSets -> augmented FaceSet: images, transforms, and `copy`, `parent`, `trainable` in the index.
 
-    Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Rows that can
-    neither be trained on nor tested (rejected or duplicated training images) are left out.
+    Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Left out are
+    rows that neither train, validate nor test: rejected training images, and copies of held-out ones.
     """
     raw = open_faceset(raw_folder, needs=("images",))
     clean = open_faceset(clean_folder, needs=("transforms",))
@@ -57,10 +57,10 @@ def copy_index(clean: FaceSet, copies: int) -> tuple[pd.DataFrame, np.ndarray, n
     """Clean FaceSet -> index of the augmented one, and each of its rows' parent row and copy number."""
     table = clean.index
     keep_rejected = clean.made_by["params"]["keep_rejected"]
-    leaks = table["duplicate_of_test"] | table["duplicate_of_val"]
-    trainable = ((table["split"] == "train") & (table["kept"] | keep_rejected) & ~leaks).to_numpy(dtype=bool)
-    tested = ((table["split"] != "train") | (table["fold"] >= 0)).to_numpy(dtype=bool)
-    counts = np.where(trainable, copies, tested.astype(int))
+    copied = copies_of_held_out(table)
+    trainable = ((table["split"] == "train") & (table["kept"] | keep_rejected) & ~copied).to_numpy(dtype=bool)
+    held_out = (((table["split"] != "train") & ~copied) | (table["fold"] >= 0)).to_numpy(dtype=bool)
+    counts = np.where(trainable, copies, held_out.astype(int))
     parents = np.repeat(np.arange(len(table)), counts)
     copy = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
     index = table.take(parents).reset_index(drop=True)
@@ -77,8 +77,8 @@ def random_copies(
     """
     numbers = draws(parents, copies, (params.seed, zlib.crc32(raw.dataset.encode())))
     motion = motions(numbers, params)
-    motion[copies == 0] = np.eye(3)
-    transforms = (motion @ _square(clean.transforms[parents]))[:, :2].astype(np.float32)
+    motion[copies == 0] = np.eye(2, 3)
+    transforms = compose(motion, clean.transforms[parents]).astype(np.float32)
     tones, boxes = plain_looks(len(parents)) if isinstance(params, EvaluateParams) else looks(numbers, params)
     tones[copies == 0], boxes[copies == 0] = (1, 0), 0
     images = np.empty((len(parents), FACE_PX, FACE_PX), np.uint8)
@@ -102,16 +102,15 @@ def _run(parents: np.ndarray, parent: int) -> slice:
 
 
 def motions(numbers: np.ndarray, params: AugmentParams | EvaluateParams) -> np.ndarray:
-    """Draws (n, N_DRAWS) -> affine transforms about the centre (n, 3, 3): mirror, then scale and turn, then shift."""
+    """Draws (n, N_DRAWS) -> affine transforms about the centre (n, 2, 3): mirror, then scale and turn, then shift."""
     signed = 2 * numbers[:, 1:5] - 1
     mirror = np.where(numbers[:, 0] < params.mirror, -1.0, 1.0)
     turn, size = np.deg2rad(params.rotate_deg) * signed[:, 0], (1 + params.scale) ** signed[:, 1]
-    matrix = np.zeros((len(numbers), 3, 3))
+    matrix = np.zeros((len(numbers), 2, 3))
     matrix[:, 0, 0], matrix[:, 0, 1] = size * np.cos(turn) * mirror, -size * np.sin(turn)
     matrix[:, 1, 0], matrix[:, 1, 1] = size * np.sin(turn) * mirror, size * np.cos(turn)
     centre = np.array([CENTRE, CENTRE])
-    matrix[:, :2, 2] = centre - matrix[:, :2, :2] @ centre + params.shift_px * signed[:, 2:4]
-    matrix[:, 2, 2] = 1
+    matrix[:, :, 2] = centre - matrix[:, :, :2] @ centre + params.shift_px * signed[:, 2:4]
     return matrix
 
 
@@ -125,43 +124,3 @@ def looks(numbers: np.ndarray, params: AugmentParams) -> tuple[np.ndarray, np.nd
     boxes = np.concatenate([corner, corner + size, 256 * numbers[:, 12:13]], axis=1)
     boxes[numbers[:, 7] >= params.erase] = 0
     return np.stack([gain, offset], axis=1).astype(np.float32), boxes.astype(np.int16)
-
-
-def plain_looks(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tones and boxes that change nothing."""
-    return np.tile(np.array([1, 0], np.float32), (n, 1)), np.zeros((n, 5), np.int16)
-
-
-def _square(transforms: np.ndarray) -> np.ndarray:
-    """(n, 2, 3) -> (n, 3, 3)."""
-    row = np.broadcast_to(np.array([[0, 0, 1]], transforms.dtype), (len(transforms), 1, 3))
-    return np.concatenate([transforms, row], axis=1)
-
-
-def invert(transforms: np.ndarray) -> np.ndarray:
-    """Affine transforms (n, 2, 3) -> their inverses (n, 2, 3) float32."""
-    return np.linalg.inv(_square(transforms.astype(np.float64)))[:, :2].astype(np.float32)
-
-
-@numba.njit(nogil=True, cache=True)
-def warp_faces(faces, parents, inverses, tones, boxes, out):
-    """Fill out[i] with faces[parents[i]] seen through inverses[i] (image -> raw), its tone changed, its box painted.
-
-    Bilinear, pixels outside repeat the border: cv2.warpAffine with BORDER_REPLICATE, but for many faces in one call.
-    """
-    height, width = faces.shape[1], faces.shape[2]
-    for i in range(len(parents)):
-        face, m = faces[parents[i]], inverses[i]
-        gain, offset = tones[i]
-        for y in range(out.shape[1]):
-            for x in range(out.shape[2]):
-                u = min(max(m[0, 0] * x + m[0, 1] * y + m[0, 2], np.float32(0)), np.float32(width - 1))
-                v = min(max(m[1, 0] * x + m[1, 1] * y + m[1, 2], np.float32(0)), np.float32(height - 1))
-                left, top = min(int(u), width - 2), min(int(v), height - 2)
-                du, dv = u - np.float32(left), v - np.float32(top)
-                upper = face[top, left] * (1 - du) + face[top, left + 1] * du
-                lower = face[top + 1, left] * (1 - du) + face[top + 1, left + 1] * du
-                grey = gain * (upper * (1 - dv) + lower * dv) + offset
-                out[i, y, x] = np.uint8(min(max(grey + 0.5, 0.0), 255.0))
-        x0, y0, x1, y1, paint = boxes[i]
-        out[i, y0:y1, x0:x1] = np.uint8(paint)

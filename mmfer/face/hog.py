@@ -1,71 +1,11 @@
-"""What the network sees of a face beside its pixels: landmarks and HOG (paper, 1.1). One face a row."""
+"""Histograms of oriented gradients (paper, 1.1; Dalal and Triggs, 2005), one face a row."""
 
 import functools
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numba
 import numpy as np
-from tqdm import tqdm
 
 from mmfer.config import FACE_PX, ExtractParams
-from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
-
-CHUNK = 8192
-# Where each of the 68 points of a face lies in its mirror image: point i of the mirrored face is point MIRROR[i].
-MIRROR = np.concatenate(
-    [
-        range(16, -1, -1),  # jaw
-        range(26, 16, -1),  # brows
-        [27, 28, 29, 30, 35, 34, 33, 32, 31],  # nose
-        [45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40],  # eyes
-        [54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65],  # mouth
-    ]
-)
-
-
-def write_features(augmented: Path, clean: Path, target: Path, params: ExtractParams, workers: int) -> FaceSet:
-    """Augmented and clean FaceSets -> features FaceSet: landmarks and HOG of every row of the augmented one."""
-    faces = open_faceset(augmented, needs=("images", "transforms"))
-    originals = open_faceset(clean, needs=("landmarks",))
-    made_by = {"stage": "extract", "params": params.model_dump(), "from": faces.made_by}
-    landmarks_of = predicted_landmarks if params.landmarks == "predict" else moved_landmarks
-    with new_faceset(target, faces.dataset, faces.classes, faces.index, made_by) as folder:
-        create_array(folder, "landmarks", (len(faces), 68, 2))
-        create_array(folder, "hog", (len(faces), hog_length(params)))
-
-        def work(start: int) -> None:
-            rows = slice(start, start + CHUNK)
-            write_rows(folder, "hog", start, hog(faces.images[rows], params))
-            write_rows(folder, "landmarks", start, landmarks_of(faces, originals, rows))
-
-        starts = range(0, len(faces), CHUNK)
-        with ThreadPoolExecutor(workers) as pool:  # the kernel releases the GIL
-            list(tqdm(pool.map(work, starts), total=len(starts), desc="features", unit="chunk", disable=None))
-    return open_faceset(target)
-
-
-def moved_landmarks(faces: FaceSet, originals: FaceSet, rows: slice) -> np.ndarray:
-    """Landmarks (n, 68, 2) of augmented rows: those of the raw image, moved as the image was."""
-    parents = faces.index["parent"].to_numpy()[rows]
-    return move_landmarks(originals.landmarks[parents], faces.transforms[rows])
-
-
-def move_landmarks(landmarks: np.ndarray, transforms: np.ndarray) -> np.ndarray:
-    """Apply affine transforms (n, 2, 3) to landmarks (n, 68, 2); a mirroring one also swaps left and right points."""
-    moved = landmarks @ transforms[:, :, :2].transpose(0, 2, 1) + transforms[:, None, :, 2]
-    mirrored = np.linalg.det(transforms[:, :, :2]) < 0
-    moved[mirrored] = moved[mirrored][:, MIRROR]
-    return moved
-
-
-def predicted_landmarks(faces: FaceSet, originals: FaceSet, rows: slice) -> np.ndarray:
-    """Landmarks (n, 68, 2) of augmented rows: dlib's predictor on each image, in the box of the moved landmarks."""
-    from mmfer.face.alignment import predict_landmarks
-
-    moved = moved_landmarks(faces, originals, rows)
-    corners = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
-    return predict_landmarks(faces.images[rows], corners)
 
 
 def hog_length(params: ExtractParams) -> int:

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from mmfer.face.points import OUTLINES
 from mmfer.files import new_file
 
 DPI = 130
@@ -35,12 +36,6 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS = [
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 ]
 GREY = "#666666"
-
-# iBUG 300-W: first and last point of each outline, and whether it is closed.
-OUTLINES = [
-    *((0, 16, False), (17, 21, False), (22, 26, False), (27, 30, False), (31, 35, False)),  # jaw, brows, nose
-    *((36, 41, True), (42, 47, True), (48, 59, True), (60, 67, True)),  # eyes, outer and inner lips
-]
 
 
 def modalities(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmfer.config import ReportParams, pick
+from mmfer.config import StudyParams, pick
 from mmfer.data.faceset import FaceSet
 from mmfer.report.paper import SYSTEMS
 
@@ -83,11 +83,11 @@ class Study:
         return {key: mine.get(key) for key in base | mine if mine.get(key) != base.get(key)}
 
 
-def read_study(raw: FaceSet, features: FaceSet, metrics: Path, params: ReportParams) -> Study:
-    """Gather the results below `metrics`; MmferError if `report.reference` or `baseline` is not among the systems."""
+def read_study(raw: FaceSet, features: FaceSet, metrics: Path, params: StudyParams) -> Study:
+    """Gather the results below `metrics`; MmferError if `study.reference` or `baseline` is not among the systems."""
     found = {path.parent.name: json.loads(path.read_text()) for path in sorted(metrics.glob("*/details.json"))}
     for key in ("reference", "baseline"):
-        pick(found, getattr(params, key), f"report.{key}: systems")
+        pick(found, getattr(params, key), f"study.{key}: systems")
     names = sorted(found, key=lambda n: (n != params.reference, -found[n]["whole"]["averaged"]["accuracy"]))
     index = features.index
     tested = index[(index["copy"] == 0) & ((index["split"] == "test") | (index["fold"] >= 0))]

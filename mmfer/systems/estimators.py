@@ -18,10 +18,10 @@ class EstimatorSystem(ABC):
 
     @abstractmethod
     def values(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """Inputs as mmfer.face.inputs prepares them -> what the estimator reads, one face a row."""
+        """Inputs as mmfer.face.prepare prepares them -> what the estimator reads, one face a row."""
 
     def fit(self, inputs: dict[str, np.ndarray], labels: np.ndarray) -> None:
-        """Fit on inputs as mmfer.face.inputs prepares them."""
+        """Fit on inputs as mmfer.face.prepare prepares them."""
         self.estimator.fit(self.values(inputs), labels)
 
     def predict_proba(self, inputs: dict[str, np.ndarray]) -> np.ndarray:

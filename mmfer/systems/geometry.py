@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from mmfer.config import Block
+from mmfer.face.points import LEFT_EYE, LEFT_MOUTH_CORNER, NOSE_TIP, RIGHT_EYE, RIGHT_MOUTH_CORNER
 from mmfer.systems import register
 from mmfer.systems.estimators import EstimatorSystem
 
@@ -89,8 +90,9 @@ def turned(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
 def five_points(shapes: np.ndarray) -> np.ndarray:
     """Shapes (n, 136) -> (n, 27): length, sine and cosine of the segments, with the eyes level and one apart."""
     points = _plane(shapes)
-    right, left = points[:, 36:42].mean(axis=1), points[:, 42:48].mean(axis=1)
-    five = np.stack([right, left, *points[:, [30, 48, 54]].T], axis=1) / (left - right)[:, None]
+    right, left = points[:, RIGHT_EYE].mean(axis=1), points[:, LEFT_EYE].mean(axis=1)
+    others = points[:, [NOSE_TIP, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER]]
+    five = np.stack([right, left, *others.T], axis=1) / (left - right)[:, None]
     segments = five[:, ENDS] - five[:, STARTS]
     angles = np.angle(segments)
     return np.concatenate([np.abs(segments), np.sin(angles), np.cos(angles)], axis=1)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
-from mmfer.face.inputs import standard_image
+from mmfer.face.prepare import standard_image
 
 
 def stack(sizes: list[int], dropout: float) -> nn.Sequential:

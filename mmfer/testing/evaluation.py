@@ -19,7 +19,8 @@ from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.data.splits import folds_of, split_rows
 from mmfer.errors import MmferError
 from mmfer.face.augment import random_copies
-from mmfer.face.hog import hog, move_landmarks
+from mmfer.face.hog import hog
+from mmfer.face.points import move_landmarks
 from mmfer.files import new_file, write_csv, write_json
 from mmfer.testing.statistics import (
     class_roc_curves,
@@ -48,7 +49,7 @@ def predict_runs(data: Path, models: Path, params: EvaluateParams) -> tuple[np.n
     features = open_faceset(data / "features")
     facts = load_model(sorted(models.glob("*seed*"))[0]).facts
     select, device = facts["train"]["select"], choose_device(facts["train"]["device"])
-    parts = {fold: split_rows(features.index, fold, select).test for fold in folds_of(features.index)}
+    parts = {fold: split_rows(features, fold, select).test for fold in folds_of(features.index)}
     test = np.sort(np.concatenate(list(parts.values())))
     seeds = [seed for seed in facts["train"]["seeds"] if (models / model_name(min(parts), seed)).exists()]
     views = list(test_views(raw, clean, features, test, params))

@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from mmfer.config import CleanParams, ExtractParams, PerturbParams
 from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
-from mmfer.face.alignment import find_faces, transforms_of
-from mmfer.face.augment import CENTRE, invert, plain_looks, warp_faces
-from mmfer.face.hog import hog, hog_length, move_landmarks
+from mmfer.face.detection import find_faces
+from mmfer.face.geometry import CENTRE, alignment, warp
+from mmfer.face.hog import hog, hog_length
+from mmfer.face.points import EYES, MOUTH, move_landmarks
 from mmfer.testing.corruptions import CORRUPTIONS, corrupt
 
-EYES, MOUTH = slice(36, 48), slice(48, 68)  # iBUG 300-W, 0-based
 Change = Callable[[np.ndarray, np.ndarray, Generator], np.ndarray]  # face, its landmarks, generator -> face
 
 
@@ -110,9 +110,8 @@ def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: in
             streams = (np.random.default_rng([params.seed, zlib.crc32(name.encode()), row]) for row in rows)
             faces = np.stack([change(raw.images[r], clean.landmarks[r], s) for r, s in zip(rows, streams, strict=True)])
             scores, landmarks = find_faces(faces, cleaning, workers)
-            transforms = transforms_of(scores, landmarks, cleaning)
-            images = np.empty_like(faces)
-            warp_faces(faces, np.arange(len(rows)), invert(transforms), *plain_looks(len(rows)), images)
+            transforms = alignment(landmarks, ~np.isnan(scores), cleaning)
+            images = warp(faces, transforms)
             seen = {"images": images, "landmarks": move_landmarks(landmarks, transforms), "hog": hog(images, extract)}
             for key, array in seen.items():
                 write_rows(folder, key, place * len(rows), array)

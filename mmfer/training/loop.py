@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmfer.config import TrainParams
 from mmfer.data.splits import Rows
 from mmfer.errors import MmferError
-from mmfer.face.inputs import prepare
+from mmfer.face.prepare import prepare
 from mmfer.training.device import choose_device, fetch, resident, uses_bfloat16
 from mmfer.training.ema import update_average
 from mmfer.training.mixup import mix, smooth_targets

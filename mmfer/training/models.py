@@ -24,7 +24,7 @@ from mmfer.config import ExtractParams, check
 from mmfer.data.faceset import FaceSet
 from mmfer.errors import MmferError
 from mmfer.face.hog import hog_length
-from mmfer.face.inputs import prepare, stored_names
+from mmfer.face.prepare import prepare, stored_names
 from mmfer.files import new_folder, write_csv, write_json
 from mmfer.systems import system_params
 

@@ -23,7 +23,7 @@ from torch import nn
 from mmfer.config import TrainParams
 from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
-from mmfer.face.inputs import prepare, stored_names
+from mmfer.face.prepare import prepare, stored_names
 from mmfer.files import new_folder, write_json
 from mmfer.training.calibration import fit_temperature
 from mmfer.training.loop import fit_network
@@ -34,7 +34,7 @@ SHARED_CODE = (  # with a system's own module it defines how that is trained
     *("systems/__init__.py", "systems/layers.py", "systems/estimators.py"),
     *("training/train.py", "training/loop.py", "training/state.py", "training/schedule.py", "training/ema.py"),
     *("training/mixup.py", "training/device.py", "training/calibration.py", "training/models.py"),
-    *("face/inputs.py", "data/splits.py"),
+    *("face/prepare.py", "data/splits.py"),
 )
 
 
@@ -56,6 +56,8 @@ def train_all(
     read = _digest(machine, source)
     # An estimator has no random start: one fit stands for all seeds.
     seeds = params.seeds if isinstance(machine, nn.Module) else params.seeds[:1]
+    # Of all folds before any is trained, so that a leak in the last stops before the first.
+    rows_of = {fold: seen_rows(faces, fold, params, machine) for fold in folds_of(values.index)}
     runs = {model_name(fold, seed): (fold, seed) for fold in folds_of(values.index) for seed in seeds}
     models, finished = data / "models" / system[0], []
     with new_folder(models) as folder:
@@ -63,7 +65,7 @@ def train_all(
             which = {"seed": seed} if fold < 0 else {"fold": fold, "seed": seed}
             model = which if len(runs) > 1 else {}
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
-            rows = seen_rows(faces.index, fold, params, machine)
+            rows = rows_of[fold]
             facts["run"] = _hash(facts, read, rows)
             trained = models / name
             if not holds_run(trained, facts["run"]):
@@ -96,9 +98,9 @@ def stored_arrays(faces: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> d
     return {name: stored[name] for name in stored_names(inputs)} | {"labels": labels}
 
 
-def seen_rows(index: pd.DataFrame, fold: int, params: TrainParams, machine: Any) -> Rows:
+def seen_rows(faces: FaceSet, fold: int, params: TrainParams, machine: Any) -> Rows:
     """Rows of one fold; of the copies of its training faces those that params and an estimator's own block ask for."""
-    rows = split_rows(index, fold, params.select)
+    rows, index = split_rows(faces, fold, params.select), faces.index
     train = first_copies(index, rows.train, params.copies)
     if not isinstance(machine, nn.Module):
         train = train[index["copy"].to_numpy()[train] < machine.copies]

@@ -20,8 +20,9 @@ import streamlit as st
 from mmfer.config import FACE_PX, ExtractParams
 from mmfer.errors import MmferError
 from mmfer.face.detection import FRAME_SIDE, LARGE
-from mmfer.report.figures import OUTLINES, cell_orientations, stroke_segments
-from mmfer.testing.perturb import EYES, MOUTH, hide, lighten
+from mmfer.face.points import EYES, MOUTH, OUTLINES
+from mmfer.report.figures import cell_orientations, stroke_segments
+from mmfer.testing.perturb import hide, lighten
 from mmfer.use.drawing import LINE, SAME_FACE, overlap
 from mmfer.use.media import decode
 from mmfer.use.predictor import STRIDE, Explanation, Face, Predictor

@@ -1,6 +1,6 @@
 """A model folder -> one ONNX file that any ONNX runtime can use, from the stored arrays to the probabilities.
 
-Preparation (mmfer.face.inputs), network and softmax are traced together, so that nobody has to write them again.
+Preparation (mmfer.face.prepare), network and softmax are traced together, so that nobody has to write them again.
 `mmfer export onnx MODEL_FOLDER [FILE.onnx]`: without FILE the graph goes into the folder, and shares
 the weights that are there.
 """
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mmfer.config import FACE_PX, ExtractParams, check
 from mmfer.errors import MmferError, require
 from mmfer.face.hog import hog_length
-from mmfer.face.inputs import prepare, stored_names
+from mmfer.face.prepare import prepare, stored_names
 from mmfer.files import new_file
 from mmfer.training.models import NETWORK, Model, load_model
 from mmfer.use.onnx_model import FACTS, GRAPH, OUTPUT, load_onnx

@@ -1,6 +1,6 @@
 """A trained network as one ONNX file, without torch: stored arrays in, probabilities out, the facts in its metadata.
 
-mmfer.use.export writes such files; the preparation of mmfer.face.inputs and the softmax are part of their graph.
+mmfer.use.export writes such files; the preparation of mmfer.face.prepare and the softmax are part of their graph.
 """
 
 import json

@@ -19,10 +19,10 @@ import numpy as np
 
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.errors import MmferError
-from mmfer.face.alignment import face_detector, find_faces, transforms_of
-from mmfer.face.augment import invert, plain_looks, warp_faces
-from mmfer.face.detection import WEAK, Detection, cut_face, detect
-from mmfer.face.hog import hog, move_landmarks
+from mmfer.face.detection import WEAK, Detection, cut_face, detect, face_detector, find_faces
+from mmfer.face.geometry import alignment, warp
+from mmfer.face.hog import hog
+from mmfer.face.points import move_landmarks
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.training.calibration import tempered
 from mmfer.use.onnx_model import GRAPH, load_onnx
@@ -134,10 +134,8 @@ class Predictor:
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Faces uint8 (N, 48, 48) -> aligned images, landmarks and HOG: to the bit what the stages store of them."""
         scores, landmarks = find_faces(images, self._clean, self.workers)
-        transforms = transforms_of(scores, landmarks, self._clean)
-        aligned = np.empty_like(images, order="C")
-        warp_faces(images, np.arange(len(images)), invert(transforms), *plain_looks(len(images)), aligned)
-        return self._stored(aligned, move_landmarks(landmarks, transforms))
+        transforms = alignment(landmarks, ~np.isnan(scores), self._clean)
+        return self._stored(warp(images, transforms), move_landmarks(landmarks, transforms))
 
     def _stored(self, images: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
         described = hog(images, self._extract).astype(np.float16)

@@ -92,7 +92,7 @@ ROBUSTNESS = {"robustness@synthetic-ours", "robustness@synthetic-svm"}
 AFTER_TRAIN = REPORT | {f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")}
 AFTER_EXTRACT = AFTER_TRAIN | {"perturb@synthetic"}
 CHANGES = {
-    "report": ({"seed": 3}, REPORT),
+    "study": ({"seed": 3}, REPORT),
     "evaluate": ({"seed": 7}, REPORT | {"evaluate@synthetic-ours", "evaluate@synthetic-svm"}),
     "perturb": ({"gamma": 1.5}, REPORT | ROBUSTNESS | {"perturb@synthetic"}),
     "system": ({"dropout": 0.1}, REPORT | {f"{stage}@synthetic-ours" for stage in OF_A_SYSTEM}),
@@ -106,7 +106,7 @@ CHANGES = {
 
 def _change(project, name):
     params = yaml.safe_load((project / "params.yaml").read_text())
-    blocks = params["datasets"]["synthetic"] | {"system": params["systems"]["ours"], "report": params["report"]}
+    blocks = params["datasets"]["synthetic"] | {"system": params["systems"]["ours"], "study": params["study"]}
     blocks[name] |= CHANGES[name][0]
     _write(project, params)
 
@@ -184,9 +184,9 @@ def test_kaggle_without_credentials_or_network_is_one_line(project):
 
 
 def test_a_new_system_is_trained_alone(project):
-    models, readme = project / "data/synthetic/models", (ROOT / "README.md").read_text()
+    models, page = project / "data/synthetic/models", (ROOT / "docs/tutorials/new-system.md").read_text()
     before = _contents(models)
-    code = re.search("```python\n(.*?)```", readme.split("## Add a system")[1], re.S)[1]
+    code = re.search("```python.*?\n(.*?)```", page, re.S)[1]
     (project / "mmfer/systems/mlp.py").write_text(code)
     assert _repro(project) == {"train@synthetic-ours", "train@synthetic-svm"}
     assert _contents(models) == before

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from mmfer.config import EvaluateParams, PerturbParams, ReportParams, TrainParams
+from mmfer.config import EvaluateParams, PerturbParams, StudyParams, TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
 from mmfer.files import write_csv, write_json
 from mmfer.report.results import read_study
-from mmfer.report.study_page import write_chapter
+from mmfer.report.study import write_chapter
 from mmfer.testing.evaluation import evaluate, write_results
 from mmfer.testing.perturb import write_perturbed
 from mmfer.testing.robustness import by_condition, by_face, predict_perturbed
@@ -24,7 +24,7 @@ SYSTEMS = {
     "svm": ({"components": 8}, {}),
     "lenet": ({}, {}),
 }
-PARAMS = ReportParams(reference="ours", baseline="svm", faces_per_class=1)
+PARAMS = StudyParams(reference="ours", baseline="svm", faces_per_class=1)
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_the_reference_comes_first_then_the_most_accurate(study):
 def test_a_reference_that_was_not_run_is_named(folders):
     data, metrics = folders
     raw, features = open_faceset(data / "raw"), open_faceset(data / "features")
-    with pytest.raises(MmferError, match=r"report\.reference: systems\.oours: not there; did you mean ours\?"):
-        read_study(raw, features, metrics, ReportParams(reference="oours", baseline="svm"))
+    with pytest.raises(MmferError, match=r"study\.reference: systems\.oours: not there; did you mean ours\?"):
+        read_study(raw, features, metrics, StudyParams(reference="oours", baseline="svm"))
 
 
 def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(folders):
@@ -121,7 +121,7 @@ def test_the_speed_of_a_training_is_told_where_its_time_was_measured(folders, mi
 @pytest.mark.parametrize("reference", ["svm", "lenet"])
 def test_an_estimator_or_a_network_without_branches_can_be_the_reference(folders, reference):
     data, metrics = folders
-    params = ReportParams(reference=reference, baseline="svm", faces_per_class=1)
+    params = StudyParams(reference=reference, baseline="svm", faces_per_class=1)
     text = write_chapter(data, metrics, metrics.parent / "studies" / reference, params).with_suffix(".md").read_text()
     assert f"{reference} has no modalities that could be left out" in text
     assert "| faster than the compared networks | **not decidable** |" in text

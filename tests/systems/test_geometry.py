@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmfer.face.inputs import landmark_vector
+from mmfer.face.prepare import landmark_vector
 from mmfer.systems import system_params
 from mmfer.systems.geometry import five_points, procrustes, turned
 from mmfer.training.models import load_model, save_model

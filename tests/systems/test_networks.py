@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mmfer.face.inputs import standard_image
+from mmfer.face.prepare import standard_image
 from mmfer.systems import system_params
 from mmfer.systems.layers import BasicBlock, Equalise
 

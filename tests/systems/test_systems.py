@@ -124,11 +124,9 @@ def test_an_unknown_kind_or_key_is_named_with_a_suggestion():
         system_params("ours", {"chanels": [1]})
 
 
-def test_the_readmes_system_is_one_file_and_one_block(tmp_path, monkeypatch):
-    readme = Path("README.md").read_text()
-    code, block = (
-        re.search(f"```{kind}\n(.*?)```", readme.split("## Add a system")[1], re.S)[1] for kind in ("python", "yaml")
-    )
+def test_the_system_of_the_tutorial_is_one_file_and_one_block(tmp_path, monkeypatch):
+    page = Path("docs/tutorials/new-system.md").read_text()
+    code, block = (re.search(f"```{kind}.*?\n(.*?)```", page, re.S)[1] for kind in ("python", "yaml"))
     assert sum(1 for line in code.splitlines() if line) == 10
     (tmp_path / "mlp.py").write_text(code)
     monkeypatch.setattr(systems, "__path__", [*systems.__path__, str(tmp_path)])

@@ -32,7 +32,7 @@ def train(data, **more):
 
 def test_run_0_sees_what_is_stored(data):
     raw, clean, augmented, features = (open_faceset(data / n) for n in ("raw", "clean", "augmented", "features"))
-    rows = split_rows(features.index, -1, "last").test
+    rows = split_rows(features, -1, "last").test
     first, second, _ = evaluation.test_views(raw, clean, features, rows, PARAMS)
     assert (first["images"] == augmented.images[rows]).all()
     assert (first["hog"] == features.hog[rows]).all()

@@ -181,7 +181,7 @@ def test_the_temperature_is_fitted_on_the_validation_faces_alone(data):
         load_model(data / "models/net/seed0"),
         *map(open_faceset, (data / "augmented", data / "features")),
     )
-    rows = split_rows(faces.index, -1, "last").val
+    rows = split_rows(faces, -1, "last").val
     stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
     expected = fit_temperature(model.predict(stored), faces.index["label"].to_numpy()[rows])
     assert model.facts["result"]["temperature"] == pytest.approx(expected, abs=1e-3)

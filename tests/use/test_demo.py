@@ -20,7 +20,8 @@ from streamlit.testing.v1 import AppTest
 
 from mmfer.config import ExtractParams
 from mmfer.face.hog import hog
-from mmfer.testing.perturb import EYES, MOUTH, hide
+from mmfer.face.points import EYES, MOUTH
+from mmfer.testing.perturb import hide
 from mmfer.use import demo
 from mmfer.use.demo import HOST
 from mmfer.use.predictor import Explanation, Face

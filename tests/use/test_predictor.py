@@ -21,10 +21,10 @@ from mmfer.data.synthetic.people import sample_person
 from mmfer.data.synthetic.rendering import Light, Pose
 from mmfer.data.synthetic.scenery import to_bytes
 from mmfer.errors import MmferError
-from mmfer.face.alignment import write_clean
 from mmfer.face.augment import write_augmented
+from mmfer.face.clean import write_clean
 from mmfer.face.detection import cut_face, detect
-from mmfer.face.hog import write_features
+from mmfer.face.extract import write_features
 from mmfer.training.calibration import tempered
 from mmfer.training.models import load_model
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld

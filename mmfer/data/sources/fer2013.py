@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mmfer.config import Fer2013Source
-from mmfer.data.duplicates import hold_out, mark_duplicates
+from mmfer.data.duplicates import hold_out
 from mmfer.data.faceset import digests, new_index
 from mmfer.data.sources import kaggle
 from mmfer.data.sources.archives import Archive, file_md5, open_archive, read_faces
@@ -43,8 +43,8 @@ LAYOUTS = (
 def read_fer2013(source: Fer2013Source, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Read FER2013 -> index, images uint8 (N, 48, 48), class names; `workers` threads decode images.
 
-    The index has `usage`, the official part, and the marks of mmfer.data.duplicates; index.attrs["notes"] lists
-    what a reader of results must know. MmferError where the source is not readable as FER2013 as a whole.
+    The index has `usage`, the official part; index.attrs["notes"] lists what a reader of results must know.
+    MmferError where the source is not readable as FER2013 as a whole.
     """
     path = Path(source.path).expanduser() if source.path else kaggle.download(source.kaggle, "fer2013")
     with open_archive(path) as archive:
@@ -59,7 +59,6 @@ def read_fer2013(source: Fer2013Source, workers: int) -> tuple[pd.DataFrame, np.
     index = new_index(
         rows["source"].tolist(), rows["label"], split, digest=digest, usage=rows["usage"].astype("string")
     )
-    index = mark_duplicates(index)
     index.attrs["notes"] = notes + split_notes
     return index, images, list(CLASSES)
 

@@ -1,0 +1,97 @@
+"""Affine transforms of faces, (n, 2, 3), pixels to pixels: where a face belongs, compositions, inverses, the warp.
+
+A transform maps a point of the raw image to a point of the image that is made; centres of pixels are whole numbers.
+"""
+
+import numba
+import numpy as np
+
+from mmfer.config import FACE_PX, CleanParams
+from mmfer.face.points import LEFT_EYE, NOSE_BASE, RIGHT_EYE
+
+CENTRE = (FACE_PX - 1) / 2  # of an image, x and y
+NOSE_DROP = 0.73  # height of eyes over nose base, in eye distances: mean of the frontal faces of FER2013
+
+
+def alignment(landmarks: np.ndarray, found: np.ndarray, params: CleanParams) -> np.ndarray:
+    """Landmarks (n, 68, 2) and whether each face was found (n,) -> transforms (n, 2, 3) float32 that align the faces.
+
+    Those that were not found keep their frame, and all do where `params.align` is false.
+    """
+    transforms = np.tile(np.eye(2, 3, dtype=np.float32), (len(landmarks), 1, 1))
+    aligned = found & params.align
+    transforms[aligned] = similarity(landmarks[aligned], params)
+    return transforms
+
+
+def similarity(landmarks: np.ndarray, params: CleanParams) -> np.ndarray:
+    """Landmarks (n, 68, 2) -> similarity transforms (n, 2, 3) float32 that bring eyes and nose base to fixed places.
+
+    Least squares over three points (Umeyama, 1991), in complex numbers: the plane's similarities are z -> a z + b. The
+    nose keeps the scale honest where a turned head brings the eyes together; the mouth is left out, for it is the
+    expression.
+    """
+    eyes = [landmarks[:, eye].mean(axis=1) for eye in (RIGHT_EYE, LEFT_EYE)]
+    points = np.stack([*eyes, landmarks[:, NOSE_BASE]], axis=1)
+    p = points[..., 0] + 1j * points[..., 1]  # (n, 3)
+    half, height = params.eye_distance_px / 2, params.eye_height_px
+    nose = height + NOSE_DROP * params.eye_distance_px
+    q = np.array([CENTRE - half + 1j * height, CENTRE + half + 1j * height, CENTRE + 1j * nose])
+    centre = p.mean(axis=1, keepdims=True)
+    spread = np.square(np.abs(p - centre)).sum(axis=1)
+    a = (np.conj(p - centre) * (q - q.mean())).sum(axis=1) / np.maximum(spread, 1e-6)
+    b = q.mean() - a * centre[:, 0]
+    rows = [np.stack([a.real, -a.imag, b.real], axis=1), np.stack([a.imag, a.real, b.imag], axis=1)]
+    return np.stack(rows, axis=1).astype(np.float32)
+
+
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """Transforms (n, 2, 3) that do what `inner` does, then what `outer` does, in the finer of their dtypes."""
+    return (_square(outer) @ _square(inner))[:, :2]
+
+
+def invert(transforms: np.ndarray) -> np.ndarray:
+    """Transforms (n, 2, 3) -> their inverses (n, 2, 3) float32."""
+    return np.linalg.inv(_square(transforms.astype(np.float64)))[:, :2].astype(np.float32)
+
+
+def _square(transforms: np.ndarray) -> np.ndarray:
+    """(n, 2, 3) -> (n, 3, 3)."""
+    row = np.broadcast_to(np.array([[0, 0, 1]], transforms.dtype), (len(transforms), 1, 3))
+    return np.concatenate([transforms, row], axis=1)
+
+
+def warp(faces: np.ndarray, transforms: np.ndarray) -> np.ndarray:
+    """Faces (n, 48, 48) uint8 as they look after their transforms (n, 2, 3), uint8 (n, 48, 48)."""
+    out = np.empty((len(faces), FACE_PX, FACE_PX), np.uint8)
+    warp_faces(faces, np.arange(len(faces)), invert(transforms), *plain_looks(len(faces)), out)
+    return out
+
+
+def plain_looks(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tones (n, 2) and boxes (n, 5), as `warp_faces` takes them, that change nothing."""
+    return np.tile(np.array([1, 0], np.float32), (n, 1)), np.zeros((n, 5), np.int16)
+
+
+@numba.njit(nogil=True, cache=True)
+def warp_faces(faces, parents, inverses, tones, boxes, out):
+    """Fill out[i] with faces[parents[i]] seen through inverses[i] (image -> raw), its tone changed, its box painted.
+
+    Bilinear, pixels outside repeat the border: cv2.warpAffine with BORDER_REPLICATE, but for many faces in one call.
+    """
+    height, width = faces.shape[1], faces.shape[2]  # faces (m, h, w) uint8, parents (n,), inverses (n, 2, 3) float32
+    for i in range(len(parents)):
+        face, m = faces[parents[i]], inverses[i]
+        gain, offset = tones[i]  # tones (n, 2) float32: grey -> gain * grey + offset
+        for y in range(out.shape[1]):  # out (n, 48, 48) uint8
+            for x in range(out.shape[2]):
+                u = min(max(m[0, 0] * x + m[0, 1] * y + m[0, 2], np.float32(0)), np.float32(width - 1))
+                v = min(max(m[1, 0] * x + m[1, 1] * y + m[1, 2], np.float32(0)), np.float32(height - 1))
+                left, top = min(int(u), width - 2), min(int(v), height - 2)
+                du, dv = u - np.float32(left), v - np.float32(top)
+                upper = face[top, left] * (1 - du) + face[top, left + 1] * du
+                lower = face[top + 1, left] * (1 - du) + face[top + 1, left + 1] * du
+                grey = gain * (upper * (1 - dv) + lower * dv) + offset
+                out[i, y, x] = np.uint8(min(max(grey + 0.5, 0.0), 255.0))
+        x0, y0, x1, y1, paint = boxes[i]  # boxes (n, 5) int16: x0 y0 x1 y1, the last two exclusive, and a grey level
+        out[i, y0:y1, x0:x1] = np.uint8(paint)
