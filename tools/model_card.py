@@ -1,8 +1,8 @@
-"""What MODEL_CARD.md tells of the network of the package; prints JSON and draws the reliability diagram.
+"""The figures of MODEL_CARD.md: prints them as JSON and draws the reliability diagram.
 
-`python tools/model_card.py data/fer2013`, with the FaceSets that metrics/fer2013/params.yaml makes (download to
-extract). First fits the temperature on the validation faces and writes it to model.json and to the ONNX graph;
-then looks at PublicTest once, through the public API: its images as faces.
+`python tools/model_card.py data/fer2013`, with the FaceSets that docs/results/fer2013/params.yaml makes (download to
+extract). First fits the temperature on the validation faces, without copies of test faces, and writes it to model.json
+and to the ONNX graph; then predicts PublicTest once, through the public API: its images as faces.
 """
 
 import json
@@ -22,10 +22,11 @@ from mmfer.use.predictor import WEIGHTS, Predictor
 
 
 def rows_of(data: Path, split: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    """The plain faces of a split: arrays as stored, labels, rows of the raw FaceSet."""
+    """The plain faces of a split but copies of test faces: arrays as stored, labels, rows of the raw FaceSet."""
     faces = open_faceset(data / "augmented", needs=("images",))
     values = open_faceset(data / "features", needs=("landmarks", "hog"))
-    rows = np.flatnonzero((faces.index["copy"] == 0) & (faces.index["split"] == split))
+    wanted = (faces.index["copy"] == 0) & (faces.index["split"] == split) & ~faces.index["duplicate_of_test"]
+    rows = np.flatnonzero(wanted)
     stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
     index = faces.index.iloc[rows]
     return stored, index["label"].to_numpy(np.int64), index["parent"].to_numpy()
@@ -53,7 +54,7 @@ def draw(plain: np.ndarray, calibrated: np.ndarray, labels: np.ndarray, path: Pa
 
 
 def main() -> None:
-    """Calibrate, look, print."""
+    """Fit the temperature, predict the test set, print."""
     data = Path(sys.argv[1])
     model = load_model(WEIGHTS)
     stored, labels, _ = rows_of(data, "val")
@@ -70,23 +71,23 @@ def main() -> None:
     }
     stored, labels, parents = rows_of(data, "test")
     stage_path = model.predict(stored)
-    told = Predictor.load().predict_faces(open_faceset(data / "raw", needs=("images",)).images[parents])
+    calibrated = Predictor.load().predict_faces(open_faceset(data / "raw", needs=("images",)).images[parents])
     kept = open_faceset(data / "clean").index["kept"].to_numpy(bool)[parents]
-    draw(stage_path, told, labels, WEIGHTS / "reliability.png")
-    predicted, n = told.argmax(1), len(model.classes)
+    draw(stage_path, calibrated, labels, WEIGHTS / "reliability.png")
+    predicted, n = calibrated.argmax(1), len(model.classes)
     test = {
         "images": len(labels),
         "accuracy_stage_path": float((stage_path.argmax(1) == labels).mean()),
         "accuracy_predict_faces": float((predicted == labels).mean()),
         "other_class": int((predicted != stage_path.argmax(1)).sum()),
-        "largest_difference": float(np.abs(told - tempered(stage_path, temperature)).max()),
+        "largest_difference": float(np.abs(calibrated - tempered(stage_path, temperature)).max()),
         "kept": {"coverage": float(kept.mean()), "accuracy": float((predicted == labels)[kept].mean())},
         "macro": macro_accuracy(labels, predicted, n),
         "recall": dict(zip(model.classes, class_recalls(labels, predicted, n).tolist(), strict=True)),
         "precision": {c: float((labels == k)[predicted == k].mean()) for k, c in enumerate(model.classes)},
         "ece": expected_calibration_error(stage_path, labels),
-        "ece_calibrated": expected_calibration_error(told, labels),
-        "reliability": reliability(told, labels),
+        "ece_calibrated": expected_calibration_error(calibrated, labels),
+        "reliability": reliability(calibrated, labels),
     }
     print(json.dumps({"temperature": temperature, "val": fitted, "public_test": test}, indent=1))
 
