@@ -1,5 +1,6 @@
 """Runs as MLflow itself reads them back; failures of tracking; and the hash of a stage's inputs."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -15,10 +16,12 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from mmfer import tracking
+from mmfer import mlflow_store, tracking
 from mmfer.config import AugmentParams, CkplusSource
 from mmfer.data.faceset import new_faceset, open_faceset, write_array
-from mmfer.tracking import ablation, inputs_hash, stage_run
+from mmfer.provenance import inputs_hash
+from mmfer.tracking import ablation, stage_run
+from mmfer.use import doctor
 from stages.evaluate import evaluate
 from stages.robustness import robustness
 from stages.train import train
@@ -110,6 +113,14 @@ def client(empty_database, tmp_path, monkeypatch):
     return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 
 
+COST = {"cost/seconds", "cost/peak_mib"}  # of every stage
+
+
+def logged(run):
+    """The metrics of a run without its cost."""
+    return {name: value for name, value in run.data.metrics.items() if name not in COST}
+
+
 def runs_of(client):
     """All runs of the experiment by name."""
     experiment = client.get_experiment_by_name("mmfer")
@@ -154,7 +165,7 @@ def test_more_params_and_metrics_than_one_request_holds_are_all_logged(client):
     with stage_run("train", "one", {f"p{i}": i for i in range(230)}) as run:
         run.log_metrics({f"m{i}": i for i in range(2300)})
     data = runs_of(client)["one train"].data
-    assert (len(data.params), len(data.metrics)) == (230, 2300)
+    assert (len(data.params), len(data.metrics)) == (230, 2300 + len(COST))
 
 
 def test_params_hash_ignores_the_order_of_keys_and_sees_every_value(client):
@@ -184,28 +195,73 @@ def test_metrics_keep_their_steps_and_nested_names(client):
     assert client.get_run(run_id).data.metrics["val/accuracy"] == 0.75
 
 
+def test_a_stage_logs_what_it_costs(client):
+    with stage_run("clean", "one", {}) as run:
+        block = np.ones(4_000_000)  # 30 MiB
+        time.sleep(0.2)
+        run.rows = len(block) // 1_000_000
+    figures = runs_of(client)["one clean"].data.metrics
+    assert 0.2 <= figures["cost/seconds"] < 5
+    assert figures["cost/peak_mib"] > 30
+    assert figures["cost/rows_per_second"] == pytest.approx(4 / figures["cost/seconds"])
+
+
+@pytest.mark.parametrize("name", ["half 50%", "what?", "no#1", "%20"])
+def test_the_database_is_found_in_a_folder_of_any_name(empty_database, tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    shutil.copy(empty_database, tmp_path / name / "mlflow.db")
+    monkeypatch.chdir(tmp_path / name)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    with stage_run("clean", "one", {}):
+        pass
+    rows = sqlite3.connect("mlflow.db").execute("SELECT name, status FROM runs").fetchall()
+    assert ("one clean", "FINISHED") in rows
+    assert doctor.store().mark == "ok"
+
+
+def test_an_interrupt_while_the_database_is_made_leaves_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+
+    def interrupted(client, **_):
+        (file,) = tmp_path.iterdir()  # MLflow has begun to write it
+        assert file.name != "mlflow.db"
+        raise KeyboardInterrupt
+
+    def begin(client, uri):
+        mlflow_store.sqlite_file(uri).write_bytes(b"half")
+
+    monkeypatch.setattr(MlflowClient, "__init__", begin)
+    monkeypatch.setattr(MlflowClient, "search_experiments", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        with stage_run("clean", "one", {}):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_number_is_not_a_metric(client):
     with stage_run("clean", "one", {}) as run:
         run.log_metrics({"a": None, "b": True, "c": "0.5", "d": [1, 2], "e": {"f": None}, "g": 1})
         run.log_metrics({})
-    assert runs_of(client)["one clean"].data.metrics == {"g": 1.0}
+    assert logged(runs_of(client)["one clean"]) == {"g": 1.0}
 
 
 def test_names_that_mlflow_refuses_are_changed_not_lost(client):
     with stage_run("robustness", "one", {"a(b)": 1}) as run:
         run.log_metrics({"noise (10%)": 0.5})
-    data = runs_of(client)["one robustness"].data
-    assert (data.metrics, data.params) == ({"noise _10__": 0.5}, {"a_b_": "1"})
+    run = runs_of(client)["one robustness"]
+    assert (logged(run), run.data.params) == ({"noise _10__": 0.5}, {"a_b_": "1"})
 
 
 def test_files_become_artifacts_beside_the_database(client, tmp_path):
     Path("curve.png").write_bytes(b"png")
     with stage_run("train", "one", {}) as run:
-        run.log_figure(Path("curve.png"))
-        run.log_artifact(Path("curve.png"), "tables")
         run.log_artifact(Path("curve.png"))
+        run.log_artifact(Path("curve.png"), "tables")
     stored = (tmp_path / "mlartifacts" / run.run_id / "artifacts").rglob("*.png")
-    assert sorted(path.parent.name for path in stored) == ["artifacts", "figures", "tables"]
+    assert sorted(path.parent.name for path in stored) == ["artifacts", "tables"]
 
 
 def test_children_point_to_their_parent(client):
@@ -219,7 +275,7 @@ def test_children_point_to_their_parent(client):
     tags = runs["ours one evaluate run 2"].data.tags
     assert tags["mlflow.parentRunId"] == parent.info.run_id
     assert {"run": "2", "dataset": "one", "system": "ours", "stage": "evaluate"}.items() <= tags.items()
-    assert runs["ours one evaluate run 2"].data.metrics == {"test/accuracy": 0.2}
+    assert logged(runs["ours one evaluate run 2"]) == {"test/accuracy": 0.2}
     assert {each.info.status for each in runs.values()} == {"FINISHED"}
 
 
@@ -229,11 +285,11 @@ def test_each_of_several_models_has_a_child_with_its_fold_and_seed(client):
             for epoch in (1, 2):
                 log({"epoch": epoch, "train/loss": 1 / epoch}, epoch, {"fold": 0, "seed": seed})
     runs = runs_of(client)
-    assert runs.pop("ours one train").data.metrics == {}
+    assert logged(runs.pop("ours one train")) == {}
     assert sorted(runs) == ["ours one train fold0-seed0", "ours one train fold0-seed1"]
     second = runs["ours one train fold0-seed1"]
     assert {"stage": "train model", "system": "ours", "fold": "0", "seed": "1"}.items() <= second.data.tags.items()
-    assert second.data.metrics == {"epoch": 2, "train/loss": 0.5}
+    assert logged(second) == {"epoch": 2, "train/loss": 0.5}
     history = client.get_metric_history(second.info.run_id, "train/loss")
     assert sorted((point.step, point.value) for point in history) == [(1, 1.0), (2, 0.5)]
 
@@ -241,7 +297,7 @@ def test_each_of_several_models_has_a_child_with_its_fold_and_seed(client):
 def test_a_single_model_has_no_child(client):
     with stage_run("train", "one", {}, "ours", seed=0) as run, run.models() as log:
         log({"epoch": 1, "train/loss": 0.5}, 1, {})
-    assert {name: each.data.metrics for name, each in runs_of(client).items()} == {
+    assert {name: logged(each) for name, each in runs_of(client).items()} == {
         "ours one train": {"epoch": 1, "train/loss": 0.5}
     }
 
@@ -271,7 +327,7 @@ def test_a_failing_stage_marks_its_runs_and_raises_the_same_error(client, error,
     assert caught.value is error
     statuses = {name: each.info.status for name, each in runs_of(client).items()}
     assert statuses == {"one train": status, "one train run 0": status}
-    assert runs_of(client)["one train"].data.metrics == {"loss": 1.0}
+    assert logged(runs_of(client)["one train"]) == {"loss": 1.0}
 
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "log_artifact", "set_terminated", "create_experiment"])
@@ -288,7 +344,7 @@ def test_a_failure_of_any_call_is_told_once_and_costs_nothing_else(client, monke
     with stage_run("train", "one", {"a": 1}) as run:
         for epoch in range(3):
             run.log_metrics({"loss": 1}, step=epoch)
-            run.log_figure(Path("curve.png"))
+            run.log_artifact(Path("curve.png"))
             with run.child("run"):
                 result += 1
     assert result == 3
@@ -324,7 +380,7 @@ def test_metrics_of_quick_epochs_go_out_together(client, batches, monkeypatch):
             run.log_metrics({"loss": epoch}, step=epoch)
         with run.child("without metrics"):
             pass
-    assert batches == [0, 100]
+    assert batches == [0, 100 + len(COST)]
     assert len(client.get_metric_history(run.run_id, "loss")) == 100
 
 
@@ -332,9 +388,9 @@ def test_metrics_of_slow_epochs_are_seen_before_the_run_ends(client, batches, mo
     monkeypatch.setattr(tracking, "SEND_SECONDS", 0)
     with stage_run("train", "one", {}) as run:
         run.log_metrics({"loss": 1}, step=1)
-        assert runs_of(client)["one train"].data.metrics == {"loss": 1.0}
+        assert logged(runs_of(client)["one train"]) == {"loss": 1.0}
         run.log_metrics({"loss": 2}, step=2)
-    assert batches == [0, 1, 1]
+    assert batches == [0, 1, 1, len(COST)]
 
 
 def test_nothing_is_called_after_a_failure_in_the_middle(client, monkeypatch, capfd):
@@ -387,7 +443,7 @@ def test_a_database_that_is_locked_for_a_moment_loses_nothing(client, monkeypatc
         run.log_metrics({"loss": 1})
         release.join()
     other.close()
-    assert runs_of(client)["one train"].data.metrics == {"loss": 1.0}
+    assert logged(runs_of(client)["one train"]) == {"loss": 1.0}
 
 
 def test_the_tracking_uri_of_the_environment_is_respected(client, empty_database, tmp_path, monkeypatch):
@@ -411,10 +467,10 @@ def test_an_experiment_in_a_temporary_copy_is_tracked_in_the_repository(client, 
 
 
 def test_an_experiment_that_another_stage_has_just_made_is_used(client, monkeypatch):
-    find, answers = tracking._Connection._find_experiment, iter([None])
+    find, answers = mlflow_store.Connection._find_experiment, iter([None])
     with stage_run("clean", "one", {}):
         pass
-    monkeypatch.setattr(tracking._Connection, "_find_experiment", lambda self: next(answers, find(self)))
+    monkeypatch.setattr(mlflow_store.Connection, "_find_experiment", lambda self: next(answers, find(self)))
     with stage_run("train", "one", {}):
         pass
     assert set(runs_of(client)) == {"one clean", "one train"}
@@ -530,7 +586,14 @@ def compared(empty_database, tmp_path_factory):
         for system in (NETWORK, ESTIMATOR):
             for stage in (train, evaluate, robustness):
                 stage("tiny", system)
-    return runs_of(MlflowClient(f"sqlite:///{folder}/mlflow.db"))
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    runs = Compared(runs_of(client))
+    runs.client = client
+    return runs
+
+
+class Compared(dict):
+    """Runs by name, and the client that has read them."""
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "robustness"])
@@ -564,6 +627,22 @@ def test_what_is_not_counted_of_an_estimator_is_not_zero(compared):
     network, estimator = (compared[f"{system} tiny evaluate"].data.metrics for system in (NETWORK, ESTIMATOR))
     assert network["cost/parameters"] > 0
     assert np.isnan(estimator["cost/parameters"])
+
+
+def test_the_experiment_describes_the_evaluated_systems_best_first(compared):
+    experiment = compared.client.get_experiment_by_name("mmfer")
+    text = experiment.tags["mlflow.note.content"]
+    shown = [line.split("]")[0].removeprefix("| [") for line in text.splitlines() if line.startswith("| [")]
+    runs = {system: compared[f"{system} tiny evaluate"] for system in (NETWORK, ESTIMATOR)}
+    figures = {system: run.data.metrics["test/accuracy"] for system, run in runs.items()}
+    assert shown == sorted(figures, key=figures.get, reverse=True)
+    assert all(f"| {100 * figure:.2f} |" in text for figure in figures.values())
+    view = json.loads(experiment.tags["mlflow.sharedViewState.ranking"])
+    assert view["orderByKey"] in view["selectedColumns"]
+    logged = runs[NETWORK].data
+    names = {f"metrics.`{key}`" for key in logged.metrics} | {f"tags.`{key}`" for key in logged.tags}
+    assert set(view["selectedColumns"]) <= names
+    assert "viewStateShareKey=ranking" in text
 
 
 def test_seeds_can_be_compared(compared):

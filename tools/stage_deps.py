@@ -13,7 +13,8 @@ from pathlib import Path
 import typer
 
 ROOT = Path(__file__).resolve().parents[1]
-NO_EFFECT = {"mmfer/errors.py", "mmfer/tracking.py", "mmfer/resources.py", "mmfer/__init__.py"}
+TRACKING = ("tracking", "mlflow_store", "provenance", "ranking", "resources")
+NO_EFFECT = {f"mmfer/{name}.py" for name in ("__init__", "errors", *TRACKING)}
 WHOLE = ("mmfer/data/sources", "mmfer/data/synthetic", "mmfer/systems")
 USES_MODELS = ("evaluate", "robustness")
 

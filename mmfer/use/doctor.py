@@ -23,7 +23,7 @@ from typing import Literal
 
 import mmfer
 from mmfer.errors import MmferError
-from mmfer.tracking import ENVIRONMENT, EXPERIMENT, store_uri
+from mmfer.mlflow_store import ENVIRONMENT, EXPERIMENT, SQLITE, sqlite_file, store_uri
 
 GIB = 2**30
 FREE_GIB = 1  # a study of the synthetic faces fits into it; the thirty copies of FER2013 are 4 GiB
@@ -139,7 +139,7 @@ def store() -> Finding:
     """The MLflow store can be read."""
     uri = store_uri()
     try:
-        return _database(uri) if uri.startswith("sqlite:///") else _server(uri)
+        return _database(uri) if uri.startswith(SQLITE) else _server(uri)
     except Exception as error:  # of sqlite3, requests or MLflow
         reason = (str(error).strip() or repr(error)).splitlines()[0][:200]
         remedy = "correct or unset MLFLOW_TRACKING_URI, start its server, or move a damaged database away"
@@ -148,7 +148,7 @@ def store() -> Finding:
 
 def _database(uri: str) -> Finding:
     """A store in SQLite, opened to read: MLflow would make it, and try a damaged one again for minutes."""
-    file = Path(uri.removeprefix("sqlite:///")).resolve()
+    file = sqlite_file(uri).resolve()
     if not file.exists():
         return Finding("-", f"{uri}: not there yet; the first stage makes it")
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mmfer import tracking
+from mmfer import mlflow_store, tracking
 from mmfer.cli import app
 from mmfer.errors import MmferError
 from mmfer.face import shape_predictor as landmarks
@@ -129,8 +129,8 @@ def test_the_uri_is_that_of_tracking(tmp_path, monkeypatch, root):
         monkeypatch.setenv("DVC_ROOT", str(tmp_path / root))
     uris = []
     monkeypatch.setattr("mlflow.MlflowClient", lambda uri: uris.append(uri) or (_ for _ in ()).throw(OSError(uri)))
-    tracking._Connection()
-    assert uris == [tracking.store_uri()]
+    mlflow_store.Connection()
+    assert uris[-1] == mlflow_store.store_uri()
 
 
 def test_a_damaged_store_fails(tmp_path):
