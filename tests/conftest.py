@@ -19,3 +19,15 @@ def rendered():
     source = SyntheticSource(faces=70, identities=14, non_faces=0.0, occluders=0.0, label_noise=0.0)
     index, images, classes = read_synthetic(source, 2)
     return images, index, classes
+
+
+@pytest.fixture(scope="session")
+def face_data(tmp_path_factory):
+    """A data folder of rendered faces and some noise: raw, clean, augmented, features (tests/faces.py). Only to read.
+
+    Faces are turned, aligned and, in half of the copies, mirrored. `tests.faces.write_faces` writes one to be changed,
+    or with other parameters; `tests.faces.rendered_faces` has the images and the renderer's true landmarks.
+    """
+    from tests.faces import write_faces
+
+    return write_faces(tmp_path_factory.mktemp("faces"))

@@ -89,16 +89,12 @@ def random_copies(
 def draws(parents: np.ndarray, copies: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
     """Uniform numbers in [0, 1), (n, N_DRAWS), that depend on nothing but key, parent row and copy number."""
     numbers = np.empty((len(parents), N_DRAWS))
-    for parent in np.unique(parents):
-        rows = np.flatnonzero(parents == parent) if len(parents) < 64 else _run(parents, parent)
+    order = np.argsort(parents, kind="stable")
+    for parent, start, count in zip(*np.unique(parents[order], return_index=True, return_counts=True), strict=True):
+        rows = order[start : start + count]
         stream = np.random.default_rng([*key, int(parent)]).random((copies[rows].max() + 1, N_DRAWS))
         numbers[rows] = stream[copies[rows]]
     return numbers
-
-
-def _run(parents: np.ndarray, parent: int) -> slice:
-    """The rows of one parent in the sorted array of parents."""
-    return slice(np.searchsorted(parents, parent), np.searchsorted(parents, parent, side="right"))
 
 
 def motions(numbers: np.ndarray, params: AugmentParams | EvaluateParams) -> np.ndarray:

@@ -3,14 +3,13 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from mmfer.config import ExtractParams
 from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
-from mmfer.face.detection import predict_landmarks
-from mmfer.face.hog import hog, hog_length
-from mmfer.face.points import N_POINTS, move_landmarks
+from mmfer.face.hog import hog_length
+from mmfer.face.points import N_POINTS
+from mmfer.face.prepare import describe
 
 CHUNK = 8192  # rows that a thread takes at a time
 
@@ -20,30 +19,18 @@ def write_features(augmented: Path, clean: Path, target: Path, params: ExtractPa
     faces = open_faceset(augmented, needs=("images", "transforms"))
     originals = open_faceset(clean, needs=("landmarks",))
     made_by = {"stage": "extract", "params": params.model_dump(), "from": faces.made_by}
-    landmarks_of = predicted_landmarks if params.landmarks == "predict" else moved_landmarks
+    parents = faces.index["parent"].to_numpy()
     with new_faceset(target, faces.dataset, faces.classes, faces.index, made_by) as folder:
         create_array(folder, "landmarks", (len(faces), N_POINTS, 2))
         create_array(folder, "hog", (len(faces), hog_length(params)))
 
         def work(start: int) -> None:
             rows = slice(start, start + CHUNK)
-            write_rows(folder, "hog", start, hog(faces.images[rows], params))
-            write_rows(folder, "landmarks", start, landmarks_of(faces, originals, rows))
+            seen = describe(faces.images[rows], originals.landmarks[parents[rows]], faces.transforms[rows], params)
+            for name in ("landmarks", "hog"):
+                write_rows(folder, name, start, seen[name])
 
         starts = range(0, len(faces), CHUNK)
         with ThreadPoolExecutor(workers) as pool:  # the kernel releases the GIL
             list(tqdm(pool.map(work, starts), total=len(starts), desc="features", unit="chunk", disable=None))
     return open_faceset(target)
-
-
-def moved_landmarks(faces: FaceSet, originals: FaceSet, rows: slice) -> np.ndarray:
-    """Landmarks (n, 68, 2) of augmented rows: those of the raw image, moved as the image was."""
-    parents = faces.index["parent"].to_numpy()[rows]
-    return move_landmarks(originals.landmarks[parents], faces.transforms[rows])
-
-
-def predicted_landmarks(faces: FaceSet, originals: FaceSet, rows: slice) -> np.ndarray:
-    """Landmarks (n, 68, 2) of augmented rows: dlib's predictor on each image, in the box of the moved landmarks."""
-    moved = moved_landmarks(faces, originals, rows)
-    corners = np.concatenate([moved.min(axis=1), moved.max(axis=1)], axis=1)
-    return predict_landmarks(faces.images[rows], corners)

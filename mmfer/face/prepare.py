@@ -1,8 +1,11 @@
-"""From the stored arrays to what a system reads, in torch, on whatever device they lie: one place for training and use.
+"""The one way from faces to what a network reads; training, evaluation, perturbed faces and prediction all take it.
 
-image       (n, 48, 48) uint8     -> (n, 1, 48, 48) float32, zero mean and unit deviation for each face
-landmarks   (n, 68, 2) pixels     -> (n, 136) float32, centred on their mean, divided by their RMS radius
-hog         (n, 900) float16      -> (n, 900) float32
+`see` finds and aligns faces, `describe` turns aligned faces into the arrays that a FaceSet stores, and `prepare` turns
+those into the inputs of a system, in torch, on whatever device they lie:
+
+image       images (n, 48, 48) uint8              -> (n, 1, 48, 48) float32, zero mean and unit deviation for each face
+landmarks   landmarks (n, 68, 2) float32, pixels  -> (n, 136) float32, centred on their mean, over their RMS radius
+hog         hog (n, 900) float16                  -> (n, 900) float32
 """
 
 from __future__ import annotations  # torch is imported by those who have tensors: using an ONNX graph needs none
@@ -10,8 +13,42 @@ from __future__ import annotations  # torch is imported by those who have tensor
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from mmfer.config import CleanParams, ExtractParams
+from mmfer.face.detection import find_faces, predict_landmarks
+from mmfer.face.geometry import alignment, warp
+from mmfer.face.hog import hog
+from mmfer.face.points import move_landmarks
+
 if TYPE_CHECKING:
     from torch import Tensor
+
+Stored = dict[str, np.ndarray]  # images, landmarks and hog, as FaceSets store them
+
+
+def see(faces: np.ndarray, clean: CleanParams, extract: ExtractParams, workers: int) -> tuple[Stored, np.ndarray]:
+    """Raw faces (n, 48, 48) uint8 -> what is stored of them, aligned, and whether each was found (n,).
+
+    To the bit what the stages clean, augment (copy 0) and extract make of the same images.
+    """
+    scores, landmarks = find_faces(faces, clean, workers)
+    found = ~np.isnan(scores)
+    transforms = alignment(landmarks, found, clean)
+    return describe(warp(faces, transforms), landmarks, transforms, extract), found
+
+
+def describe(images: np.ndarray, landmarks: np.ndarray, transforms: np.ndarray, params: ExtractParams) -> Stored:
+    """Images (n, 48, 48) uint8 that `transforms` (n, 2, 3) made of raw ones -> images, landmarks and HOG to store.
+
+    `landmarks` (n, 68, 2) are those of the raw images; they are moved as the images were, and under
+    `params.landmarks: predict` fitted again to each image, in the box of the moved ones.
+    """
+    points = move_landmarks(landmarks, transforms)
+    if params.landmarks == "predict":
+        points = predict_landmarks(images, np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1))
+    described = hog(images, params).astype(np.float16)
+    return {"images": images, "landmarks": points.astype(np.float32), "hog": described}
 
 
 def standard_image(images: Tensor) -> Tensor:

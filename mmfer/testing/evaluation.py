@@ -19,8 +19,7 @@ from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.data.splits import folds_of, split_rows
 from mmfer.errors import MmferError
 from mmfer.face.augment import random_copies
-from mmfer.face.hog import hog
-from mmfer.face.points import move_landmarks
+from mmfer.face.prepare import describe
 from mmfer.files import new_file, write_csv, write_json
 from mmfer.testing.statistics import (
     class_roc_curves,
@@ -78,11 +77,7 @@ def test_views(
     extract = ExtractParams(**features.made_by["params"])
     for run in range(params.runs):
         images, transforms = random_copies(raw, clean, parents, np.full(len(rows), run), params)
-        yield {
-            "images": images,
-            "landmarks": move_landmarks(clean.landmarks[parents], transforms).astype(np.float32),
-            "hog": hog(images, extract).astype(np.float16),
-        }
+        yield describe(images, clean.landmarks[parents], transforms, extract)
 
 
 def measure(probabilities: np.ndarray, index: pd.DataFrame, classes: list[str], params: EvaluateParams) -> dict:

@@ -17,10 +17,10 @@ from tqdm import tqdm
 
 from mmfer.config import CleanParams, ExtractParams, PerturbParams
 from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
-from mmfer.face.detection import find_faces
-from mmfer.face.geometry import CENTRE, alignment, warp
-from mmfer.face.hog import hog, hog_length
-from mmfer.face.points import EYES, MOUTH, move_landmarks
+from mmfer.face.geometry import CENTRE
+from mmfer.face.hog import hog_length
+from mmfer.face.points import EYES, MOUTH, N_POINTS
+from mmfer.face.prepare import see
 from mmfer.testing.corruptions import CORRUPTIONS, corrupt
 
 Change = Callable[[np.ndarray, np.ndarray, Generator], np.ndarray]  # face, its landmarks, generator -> face
@@ -103,19 +103,16 @@ def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: in
     index = pd.concat([clean.index.iloc[rows].assign(parent=rows, condition=name, found=False) for name in changes])
     found = []
     with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
-        shapes = {"images": raw.images.shape[1:], "landmarks": (68, 2), "hog": (hog_length(extract),)}
+        shapes = {"images": raw.images.shape[1:], "landmarks": (N_POINTS, 2), "hog": (hog_length(extract),)}
         for name, shape in shapes.items():
             create_array(folder, name, (len(index), *shape))
         for place, (name, change) in enumerate(tqdm(changes.items(), desc="conditions", disable=None)):
             streams = (np.random.default_rng([params.seed, zlib.crc32(name.encode()), row]) for row in rows)
             faces = np.stack([change(raw.images[r], clean.landmarks[r], s) for r, s in zip(rows, streams, strict=True)])
-            scores, landmarks = find_faces(faces, cleaning, workers)
-            transforms = alignment(landmarks, ~np.isnan(scores), cleaning)
-            images = warp(faces, transforms)
-            seen = {"images": images, "landmarks": move_landmarks(landmarks, transforms), "hog": hog(images, extract)}
+            seen, still_found = see(faces, cleaning, extract, workers)
             for key, array in seen.items():
                 write_rows(folder, key, place * len(rows), array)
-            found.append(~np.isnan(scores))
+            found.append(still_found)
         index["found"] = np.concatenate(found)  # new_faceset writes the index last
     return open_faceset(target)
 

@@ -19,10 +19,9 @@ import numpy as np
 
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.errors import MmferError
-from mmfer.face.detection import WEAK, Detection, cut_face, detect, face_detector, find_faces
-from mmfer.face.geometry import alignment, warp
+from mmfer.face.detection import WEAK, Detection, cut_face, detect, face_detector
 from mmfer.face.hog import hog
-from mmfer.face.points import move_landmarks
+from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.training.calibration import tempered
 from mmfer.use.onnx_model import GRAPH, load_onnx
@@ -133,13 +132,8 @@ class Predictor:
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Faces uint8 (N, 48, 48) -> aligned images, landmarks and HOG: to the bit what the stages store of them."""
-        scores, landmarks = find_faces(images, self._clean, self.workers)
-        transforms = alignment(landmarks, ~np.isnan(scores), self._clean)
-        return self._stored(warp(images, transforms), move_landmarks(landmarks, transforms))
-
-    def _stored(self, images: np.ndarray, landmarks: np.ndarray) -> dict[str, np.ndarray]:
-        described = hog(images, self._extract).astype(np.float16)
-        return {"images": images, "landmarks": landmarks.astype(np.float32), "hog": described}
+        seen, _ = see(images, self._clean, self._extract, self.workers)
+        return seen
 
     def explain(self, face: Face | np.ndarray) -> Explanation:
         """What carried the decision on one face: a Face that `predict` found, or an image (48, 48) uint8."""
@@ -163,13 +157,17 @@ class Predictor:
         return open_folder(self._folder) if self._folder else self.model
 
     def _saliency(self, seen: dict[str, np.ndarray], chosen: int, plain: float) -> np.ndarray:
-        """Occlusion (Zeiler and Fergus, 2014): a square of the face's mean grey slides over it."""
+        """Occlusion (Zeiler and Fergus, 2014): a square of the face's mean grey slides over it.
+
+        The landmarks stay: what they carry, `without` shows.
+        """
         image = seen["images"][0]
         corners = [(y, x) for y in range(0, FACE_PX - PATCH + 1, STRIDE) for x in range(0, FACE_PX - PATCH + 1, STRIDE)]
         hidden = np.repeat(image[None], len(corners), axis=0)
         for view, (y, x) in zip(hidden, corners, strict=True):
             view[y : y + PATCH, x : x + PATCH] = round(float(image.mean()))
-        stored = self._stored(hidden, np.repeat(seen["landmarks"], len(corners), axis=0))
+        described = hog(hidden, self._extract).astype(np.float16)
+        stored = {"images": hidden, "landmarks": np.repeat(seen["landmarks"], len(corners), axis=0), "hog": described}
         drops = plain - self._predict(stored)[:, chosen]
         total, count = np.zeros((2, FACE_PX, FACE_PX), np.float32)
         for drop, (y, x) in zip(drops, corners, strict=True):

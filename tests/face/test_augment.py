@@ -91,6 +91,13 @@ def test_draws_depend_on_key_row_and_copy_alone():
     assert (draws(parents, copies, (0, 2)) != everything).all()
 
 
+def test_draws_are_those_of_numpy_whatever_the_order_of_the_rows(rng):
+    parents, copies = rng.integers(0, 40, 200), rng.integers(0, 5, 200)
+    drawn = {parent: np.random.default_rng([3, 1, parent]).random((5, augment.N_DRAWS)) for parent in range(40)}
+    expected = np.stack([drawn[parent][copy] for parent, copy in zip(parents, copies, strict=True)])
+    np.testing.assert_array_equal(draws(parents, copies, (3, 1)), expected)
+
+
 def test_shares_and_ranges_are_those_of_the_parameters(rng):
     params = AugmentParams(mirror=0.3, erase=0.4, erase_px=10, shift_px=3.0, rotate_deg=0.0, scale=0.0)
     numbers = rng.random((4000, augment.N_DRAWS))
