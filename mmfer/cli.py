@@ -97,6 +97,25 @@ def demo(
 
 
 @app.command()
+def params(
+    name: Annotated[str | None, typer.Argument(metavar="[SET]", help="Ready set; without it all are listed.")] = None,
+    path: Annotated[
+        list[str] | None, typer.Option(help="File or folder of faces; of one data set of several: NAME=PATH.")
+    ] = None,
+    system: Annotated[list[str] | None, typer.Option(help="A further system of docs/params/systems.yaml.")] = None,
+) -> None:
+    """Write params.yaml: what `dvc repro` will build. A params.yaml with edits of your own is kept beside it."""
+    from mmfer.params import as_yaml, compose, remarks, set_names, write_params
+
+    if name is None:
+        for ready in set_names():
+            typer.echo(f"{ready}\n" + "\n".join(line.replace("#", " ", 1) for line in remarks(ready)))
+        return
+    kept = write_params(as_yaml(compose(name, path or [], system or []), remarks(name)))
+    typer.echo("params.yaml written; run `dvc repro`" + (f" (your former one is now {kept})" if kept else ""))
+
+
+@app.command()
 def doctor() -> None:
     """Check what mmfer needs: packages, model files, device, MLflow, DVC; a line each; exit code 1 if one fails."""
     from mmfer.use.doctor import lines

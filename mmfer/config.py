@@ -1,10 +1,11 @@
 """The parameters: pydantic models of params.yaml, and the only place that reads it.
 
-The defaults are the paper's values where the paper gives one. params.yaml states every value all the same, for DVC
-sees only what stands there.
+The defaults are the paper's values where the paper gives one. params.yaml states every value in its block `defaults`
+all the same, for DVC sees only what stands there; each block of a data set holds what differs from them.
 """
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,8 +42,8 @@ class Fer2013Source(Block):
     """FER2013 in any of its public layouts; see mmfer.data.sources.fer2013."""
 
     kind: Literal["fer2013"] = "fer2013"
-    path: str | None = Field(None, description="file or folder on this machine; null: download from Kaggle")
-    kaggle: str = Field("msambare/fer2013", description="Kaggle dataset to download where path is null")
+    path: str | None = Field(None, description="file or folder on this machine; empty: download from Kaggle")
+    kaggle: str = Field("msambare/fer2013", description="Kaggle dataset to download where path is empty")
     holdout: float = Field(
         0.1, gt=0, lt=0.5, description="share of Training that validates where PrivateTest is absent"
     )
@@ -53,10 +54,12 @@ class CkplusSource(Block):
     """CK+ in any of its public layouts; see mmfer.data.sources.ckplus."""
 
     kind: Literal["ckplus"] = "ckplus"
-    path: str | None = Field(None, description="file or folder on this machine; null: download from Kaggle")
-    kaggle: str = Field("shawon10/ckplus", description="Kaggle dataset to download where path is null")
+    path: str | None = Field(None, description="file or folder on this machine; empty: download from Kaggle")
+    kaggle: str = Field("shawon10/ckplus", description="Kaggle dataset to download where path is empty")
     folds: int = Field(10, ge=3, le=20)
-    split: Literal["subject", "random"] = Field("subject", description="random: one person in training and test; leaks")
+    split: Literal["subject", "random"] = Field(
+        "subject", description="or random, where people leak from training to test"
+    )
     seed: int = Field(0, ge=0, description="draws the folds")
 
 
@@ -78,10 +81,10 @@ class CleanParams(Block):
 class AugmentParams(Block):
     """Random transforms of the training images (paper, 4.1); ranges are symmetric and uniform."""
 
-    copies: int = Field(30, ge=1, le=1000, description="images per training face; the first is plain")
+    copies: int = Field(30, ge=1, le=1000, description="of each training face, the first one plain; the paper's thirty")
     mirror: float = Field(0.5, ge=0, le=1, description="share of mirrored copies")
-    rotate_deg: float = Field(15.0, ge=0, le=180)
-    shift_px: float = Field(4.0, ge=0, le=24)
+    rotate_deg: float = Field(15.0, ge=0, le=180, description="turned by up to so much, either way")
+    shift_px: float = Field(4.0, ge=0, le=24, description="moved by up to so much, in either direction")
     scale: float = Field(0.12, ge=0, lt=0.9, description="0.1: from 1/1.1 to 1.1 times the size")
     brightness: float = Field(0.15, ge=0, le=1, description="added, as a share of the grey range")
     contrast: float = Field(0.3, ge=0, lt=0.95, description="0.2: from 0.8 to 1.2 times the contrast")
@@ -98,7 +101,7 @@ class ExtractParams(Block):
     block_cells: int = Field(2, ge=1, le=4, description="cells on the side of a normalised block")
     landmarks: Literal["transform", "predict"] = Field(
         "transform",
-        description="of copies: move the original's landmarks, or run the predictor again (half a millisecond a face)",
+        description="of copies: the original's, moved; or predict: the predictor runs again, half a millisecond a face",
     )
 
     @model_validator(mode="after")
@@ -116,31 +119,33 @@ class TrainParams(Block):
     """The training loop; the defaults are the paper's setting (4.1)."""
 
     epochs: int = Field(500, ge=1, description="the paper's '500 iterations'")
-    copies: int | None = Field(None, ge=1, description="copies of each face that it sees, the first ones; null: all")
-    samples_per_epoch: int | None = Field(None, ge=1, description="rows drawn per epoch; null: every row")
-    max_minutes: float | None = Field(None, gt=0, description="per training; the schedule then ends at this time")
+    copies: int | None = Field(None, ge=1, description="copies of each face that it sees, the first ones; empty: all")
+    samples_per_epoch: int | None = Field(None, ge=1, description="rows drawn per epoch; empty: every row")
+    max_minutes: float | None = Field(None, gt=0, description="after which a training ends; empty: no bound")
     batch_size: int = Field(128, ge=2)
     learning_rate: float = Field(0.001, gt=0, lt=10)
     beta1: float = Field(0.9, ge=0, lt=1)
     beta2: float = Field(0.999, ge=0, lt=1)
     epsilon: float = Field(1e-7, gt=0, description="the paper's '10E-8'")
     weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW); the paper has none")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate")
-    loss: Literal["softmax", "binary"] = Field("softmax", description="cross entropy, or the paper's eq. 10")
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate; or cosine")
+    loss: Literal["softmax", "binary"] = Field("softmax", description="cross entropy; or binary, the paper's eq. 10")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0: off")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights, per step; 0: off")
-    select: Literal["last", "best"] = Field("last", description="best: the epoch with the best validation accuracy")
-    patience: int | None = Field(None, ge=1, description="epochs without gain on validation before stopping")
+    select: Literal["last", "best"] = Field("last", description="epoch that is kept; or best, by validation accuracy")
+    patience: int | None = Field(None, ge=1, description="epochs without gain on validation, then it stops; empty: off")
     seeds: list[int] = Field([0], min_length=1, description="one training each")
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto: bfloat16 on CUDA alone")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="or cpu, cuda, mps")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="bfloat16 on CUDA, else float32; or name one"
+    )
 
 
 class EvaluateParams(Block):
     """Ten predictions averaged (paper, 4.2): run 0 is plain, the others see slightly moved faces."""
 
-    runs: int = Field(10, ge=1, le=1000)
+    runs: int = Field(10, ge=1, le=1000, description="the paper's ten")
     mirror: float = Field(0.5, ge=0, le=1)
     rotate_deg: float = Field(5.0, ge=0, le=180)
     shift_px: float = Field(2.0, ge=0, le=24)
@@ -152,7 +157,7 @@ class EvaluateParams(Block):
 class PerturbParams(Block):
     """Test faces made harder (paper, figure 7; its strengths are not stated) and the common corruptions."""
 
-    images: int | None = Field(300, ge=10, description="test faces drawn; null: all")
+    images: int | None = Field(300, ge=10, description="test faces drawn; empty: all")
     brightness: float = Field(0.3, ge=0, le=1, description="added or taken away, as a share of the grey range")
     gamma: float = Field(
         2.0, ge=1, le=5, description="colour distortion: each channel's gamma is within 1/gamma and gamma"
@@ -172,63 +177,77 @@ class StudyParams(Block):
     seed: int = Field(0, ge=0, description="draws the example faces")
 
 
-class DatasetParams(Block):
-    """One dataset and how it is processed."""
+class Defaults(Block):
+    """How every data set is processed, but for what its own blocks say."""
+
+    clean: CleanParams
+    augment: AugmentParams
+    extract: ExtractParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    perturb: PerturbParams
+
+
+class DatasetParams(Defaults):
+    """One data set and how it is processed; in params.yaml its blocks hold only what differs from the defaults."""
 
     source: Annotated[SyntheticSource | Fer2013Source | CkplusSource, Field(discriminator="kind")]
-    clean: CleanParams
-    augment: AugmentParams
-    extract: ExtractParams
-    train: TrainParams
-    evaluate: EvaluateParams
-    perturb: PerturbParams
 
 
-class Defaults(Block):
-    """YAML anchors that the datasets' blocks merge in; not read otherwise."""
-
-    clean: CleanParams
-    augment: AugmentParams
-    extract: ExtractParams
-    train: TrainParams
-    evaluate: EvaluateParams
-    perturb: PerturbParams
+# Names become folders, parts of stage names, and words of the commands in dvc.yaml.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")]
 
 
 class Params(Block):
     """params.yaml as a whole. A system's block is checked by its own model, in mmfer.systems, and its `train` here."""
 
     defaults: Defaults
-    datasets: dict[str, DatasetParams] = Field(min_length=1)
-    systems: dict[str, dict[str, Any]] = Field(min_length=1)
+    datasets: dict[Name, DatasetParams] = Field(min_length=1)
+    systems: dict[Name, dict[str, Any]] = Field(min_length=1)
     study: StudyParams
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_defaults(cls, content: dict[str, Any]) -> dict[str, Any]:
+        defaults, datasets = content.get("defaults"), content.get("datasets")
+        if not (isinstance(defaults, dict) and isinstance(datasets, dict)):
+            return content
+        return content | {"datasets": {name: _merged(own, defaults) for name, own in datasets.items()}}
 
     def dataset(self, name: str) -> DatasetParams:
         """The parameters of one dataset; MmferError if params.yaml does not name it."""
-        return pick(self.datasets, name, "datasets")
+        return pick(self.datasets, name, "params.yaml: datasets")
 
     def system(self, name: str) -> dict[str, Any]:
         """The raw block of one system, without its `train`; MmferError if params.yaml does not name it."""
-        return {key: value for key, value in pick(self.systems, name, "systems").items() if key != "train"}
+        return {key: value for key, value in pick(self.systems, name, "params.yaml: systems").items() if key != "train"}
 
     def train(self, dataset: str, system: str) -> TrainParams:
         """How a system is trained on a data set: as the data set's `train` says, or the system's own where it has one.
 
         MmferError names a wrong key or value of either.
         """
-        own = own_train(system, pick(self.systems, system, "systems"))
+        own = own_train(system, pick(self.systems, system, "params.yaml: systems"))
         return self.dataset(dataset).train.model_copy(update=own.model_dump(exclude_unset=True))
 
 
-def own_train(name: str, block: dict[str, Any]) -> TrainParams:
+def _merged(own: Any, defaults: dict[str, Any]) -> Any:
+    """A data set's blocks with the defaults of what they leave out; what is no block of keys stays for the check."""
+    if not isinstance(own, dict):
+        return own
+    blocks = {key: own[key] for key in defaults if isinstance(own.get(key), dict) and isinstance(defaults[key], dict)}
+    return own | {key: defaults[key] | block for key, block in blocks.items()}
+
+
+def own_train(name: str, block: dict[str, Any], file: str = "params.yaml") -> TrainParams:
     """The `train` of a system's block, in which just those keys are set that replace the data set's."""
-    return check(TrainParams, block.get("train", {}), f"params.yaml: systems.{name}.train")
+    return check(TrainParams, block.get("train", {}), f"{file}: systems.{name}.train")
 
 
-def pick(entries: dict[str, Any], name: str, block: str) -> Any:
+def pick(entries: dict[str, Any], name: str, where: str) -> Any:
     """entries[name]; MmferError with the nearest known name where there is none."""
     if name not in entries:
-        raise MmferError(f"params.yaml: {block}.{name}: not there; {_suggest(name, list(entries))}")
+        raise MmferError(f"{where}.{name}: not there; {suggest(name, entries)}")
     return entries[name]
 
 
@@ -244,23 +263,35 @@ def read_params(path: str | Path = "params.yaml") -> Params:
 
 
 def check(model: type[Block], content: Any, where: str) -> Any:
-    """Validate `content` against `model`; MmferError with one line that tells all faults, each with its key."""
+    """Validate `content` against `model`; MmferError with one line that names all faults, each with its key."""
     if not isinstance(content, dict):
         raise MmferError(f"{where}: a block of keys is expected, not {content!r}")
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        faults = [_fault(fault, model) for fault in error.errors()]
+        faults = [_fault(fault, model) for fault in error.errors() if not _inherited(fault, content)]
         raise MmferError(f"{where}: " + "; ".join(dict.fromkeys(faults))) from None
+
+
+def _inherited(fault: Any, content: dict[str, Any]) -> bool:
+    """Whether a data set has this fault from the defaults, where it is named already."""
+    match fault["loc"]:
+        case ("datasets", name, block, *keys) if block in Defaults.model_fields:
+            own = content["datasets"][name].get(block)
+            return isinstance(own, dict) and (keys[0] not in own if keys else own == {})
+    return False
 
 
 def _fault(fault: Any, model: type[Block]) -> str:
     owner, keys = _owner(model, [str(part) for part in fault["loc"]])
     where = ".".join(keys)
+    if keys[-1:] == ["[key]"]:
+        return f"{keys[0]}: {fault['input']!r} is no name; take letters, digits, _ and - (not first)"
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {_suggest(keys[-1], list(owner.model_fields))}"
+        return f"{where}: unknown key; {suggest(keys[-1], owner.model_fields)}"
     if fault["type"] == "missing":
-        return f"{where}: missing; add it"
+        what = f"`{keys[-1]}: {{}}`, for the defaults" if keys[0] == "datasets" and len(keys) == 3 else "it"
+        return f"{where}: missing; add {what}"
     if fault["type"].startswith("union_tag"):
         return f"{where}.kind: take one of {', '.join(SOURCES)}"
     message = fault["msg"].removeprefix("Value error, ")
@@ -283,6 +314,8 @@ def _owner(model: type[Block], keys: list[str]) -> tuple[type[Block], list[str]]
     return model, keys
 
 
-def _suggest(name: str, known: list[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
+    """What a name that is not known may mean: the nearest of the known ones, or all of them."""
+    known = list(known)
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"

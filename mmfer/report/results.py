@@ -87,7 +87,7 @@ def read_study(raw: FaceSet, features: FaceSet, metrics: Path, params: StudyPara
     """Gather the results below `metrics`; MmferError if `study.reference` or `baseline` is not among the systems."""
     found = {path.parent.name: json.loads(path.read_text()) for path in sorted(metrics.glob("*/details.json"))}
     for key in ("reference", "baseline"):
-        pick(found, getattr(params, key), f"study.{key}: systems")
+        pick(found, getattr(params, key), f"params.yaml: study.{key}: systems")
     names = sorted(found, key=lambda n: (n != params.reference, -found[n]["whole"]["averaged"]["accuracy"]))
     index = features.index
     tested = index[(index["copy"] == 0) & ((index["split"] == "test") | (index["fold"] >= 0))]

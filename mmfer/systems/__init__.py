@@ -48,12 +48,12 @@ def systems() -> dict[str, System]:
     return dict(_registry)
 
 
-def system_params(name: str, block: dict[str, Any]) -> tuple[System, Block]:
-    """The system and its checked parameters that the block `systems.<name>` of params.yaml describes.
+def system_params(name: str, block: dict[str, Any], file: str = "params.yaml") -> tuple[System, Block]:
+    """The system and its checked parameters that the block `systems.<name>` of a file of parameters describes.
 
     Its `train` is checked, but no part of them. MmferError names an unknown kind or key.
     """
-    where = f"params.yaml: systems.{name}"
-    own_train(name, block)
+    where = f"{file}: systems.{name}"
+    own_train(name, block, file)
     system = pick(systems(), block.get("kind", name), f"{where}.kind")
     return system, check(system.params, {k: v for k, v in block.items() if k not in ("kind", "train")}, where)

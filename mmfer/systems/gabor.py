@@ -27,7 +27,7 @@ class GaborParams(Block):
     """Our reconstruction; the paper tells only 'Gabor wavelet and SVM'."""
 
     kernel: Literal["rbf", "linear"] = "rbf"
-    components: int | None = Field(256, ge=1, description="principal components kept; null: all 2560 values")
+    components: int | None = Field(256, ge=1, description="principal components kept; empty: all 2560 values")
     c: float = Field(10.0, gt=0, description="linear: take about 0.001; the fit slows down as it grows")
     copies: int = Field(1, ge=1, description="copies of each training face that it sees; the fit grows with the square")
 

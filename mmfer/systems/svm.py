@@ -14,7 +14,7 @@ class SvmParams(Block):
     """Our reconstruction: RBF kernel, principal components first where there are many samples."""
 
     input: Literal["hog", "image"] = "hog"
-    components: int | None = Field(128, ge=1, description="principal components kept; null: all values as they are")
+    components: int | None = Field(128, ge=1, description="principal components kept; empty: all values as they are")
     c: float = Field(10.0, gt=0)
     copies: int = Field(1, ge=1, description="copies of each training face that it sees; the fit grows with the square")
 
