@@ -19,20 +19,15 @@ def augment(
     """Draw random copies of the training faces of DATASET; faces that test or validate stay as they are."""
     params = read_params().dataset(dataset).augment
     from mmfer import files, tracking
-    from mmfer.face import augment as augmentation
-    from mmfer.report import figures
-    from mmfer.resources import measured
+    from mmfer.face.augment import write_augmented
 
-    data, sheet = Path("data", dataset), Path("data", dataset, "sheets", "copies.png")
+    data = Path("data", dataset)
     with tracking.stage_run("augment", dataset, params) as run:
-        with measured() as cost:
-            result = augmentation.write_augmented(data / "raw", data / "clean", data / "augmented", params, workers)
+        result = write_augmented(data / "raw", data / "clean", data / "augmented", params, workers)
+        run.rows = len(result)
         counts = {"rows": len(result), "trainable": int(result.index["trainable"].sum())}
-        run.log_metrics(counts | {"rows_per_second": len(result) / cost["seconds"]})
-        first = result.index.index[result.index["trainable"]][:60]
-        figures.contact_sheet(result.images[first], None, 12, sheet, title=f"{dataset}: copies of training faces")
-        run.log_artifact(sheet)
-    files.write_json(Path("metrics", dataset, "augment.json"), counts | {"cost": cost})
+        run.log_metrics(counts)
+    files.write_json(Path("metrics", dataset, "augment.json"), counts)
 
 
 if __name__ == "__main__":

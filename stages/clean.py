@@ -19,28 +19,16 @@ def clean(
     """Find the face in every image of DATASET; mark as noise those without one; align the others."""
     params = read_params().dataset(dataset).clean
     from mmfer import files, tracking
-    from mmfer.data.faceset import open_faceset
-    from mmfer.face import clean as faces
-    from mmfer.report import figures
-    from mmfer.resources import measured
+    from mmfer.face.clean import kept_shares, write_clean
 
     data, metrics = Path("data", dataset), Path("metrics", dataset)
-    sheet = data / "sheets" / "rejected.png"
     with tracking.stage_run("clean", dataset, params) as run:
-        with measured() as cost:
-            result = faces.write_clean(data / "raw", data / "clean", params, workers)
-        rejected = result.index.index[~result.index["kept"]]
-        counts = {"images": len(result), "rejected": len(rejected)}
+        result = write_clean(data / "raw", data / "clean", params, workers)
+        run.rows = len(result)
+        counts = {"images": len(result), "rejected": int((~result.index["kept"]).sum())}
         run.log_metrics(counts)
-        shown = rejected[:60]
-        captions = [result.classes[label] for label in result.index["label"][shown]]
-        title = f"{dataset}: {len(rejected)} of {len(result)} images without a face (first {len(shown)})"
-        figures.contact_sheet(
-            open_faceset(data / "raw", needs=("images",)).images[shown], captions, 12, sheet, title=title
-        )
-        run.log_artifact(sheet)
-    files.write_csv(metrics / "kept.csv", faces.kept_shares(result))
-    files.write_json(metrics / "clean.json", counts | {"cost": cost})
+    files.write_csv(metrics / "kept.csv", kept_shares(result))
+    files.write_json(metrics / "clean.json", counts)
 
 
 if __name__ == "__main__":

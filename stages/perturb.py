@@ -19,22 +19,15 @@ def perturb(
     """Draw test faces of DATASET, perturb them, and find face, landmarks and HOG again in what is left."""
     params = read_params().dataset(dataset).perturb
     from mmfer import files, tracking
-    from mmfer.report import figures
-    from mmfer.resources import measured
-    from mmfer.testing import perturb as perturbation
+    from mmfer.testing.perturb import write_perturbed
 
-    data, sheet = Path("data", dataset), Path("data", dataset, "sheets", "perturbed.png")
+    data = Path("data", dataset)
     with tracking.stage_run("perturb", dataset, params) as run:
-        with measured() as cost:
-            result = perturbation.write_perturbed(data, data / "perturbed", params, workers)
-        names = result.index["condition"].unique()
-        each = len(result) // len(names)
+        result = write_perturbed(data, data / "perturbed", params, workers)
+        run.rows = len(result)
         counts = {"rows": len(result), "not_found": int((~result.index["found"]).sum())}
         run.log_metrics(counts)
-        title = f"{dataset}: one test face under every condition, as the networks see it"
-        figures.contact_sheet(result.images[::each], list(names), 10, sheet, title=title)
-        run.log_artifact(sheet)
-    files.write_json(Path("metrics", dataset, "perturb.json"), counts | {"cost": cost})
+    files.write_json(Path("metrics", dataset, "perturb.json"), counts)
 
 
 if __name__ == "__main__":
