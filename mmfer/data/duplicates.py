@@ -54,6 +54,15 @@ def hold_out(label: np.ndarray, digest: list[str], share: float, seed: int) -> n
     return rows["digest"].isin(drawn).to_numpy()
 
 
+def join_groups(groups: pd.Series, digest: list[str]) -> pd.Series:
+    """Group of each row (N,) text, digest (N,) -> groups in which those that share an image are one.
+
+    A joined group bears the first of its names in alphabetical order; a group that shares nothing keeps its own.
+    """
+    joined = groups.groupby(digest).transform("min").groupby(groups).transform("min")
+    return groups if joined.equals(groups) else join_groups(joined, digest)
+
+
 def draw_order(keys: Iterable[str], seed: int) -> np.ndarray:
     """Random sort keys, bytes (N,), that depend on the seed and each row's own key, not on the order of the rows."""
     return np.array([hashlib.md5(f"{seed}:{key}".encode(), usedforsecurity=False).hexdigest() for key in keys])

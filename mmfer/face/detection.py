@@ -7,26 +7,21 @@ to the first of these with a score of STRICT or more; all such faces count. If t
 more is taken, alone: `Detection.score` shows which it was.
 """
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from mmfer.config import FACE_PX, CleanParams
+from mmfer.data.cutting import find_boxes
 from mmfer.face.shape_predictor import find_landmarks, load_shape_model
 
 CHUNK = 256  # faces that a thread takes at a time
 STRICT, WEAK = 0.0, -0.7
 SMALL, LARGE = 192, 1600  # longest sides, in pixels, between which a photo is searched
 BORDER = 24  # dlib misses faces that touch the edge
-# The frame around a detection, in units of its width: chosen on a tenth of FER2013's Training that no network saw.
-FRAME_SIDE, FRAME_RISE = 1.27, 0.113
-_idle_detectors: list[Any] = []
 
 
 def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,12 +51,11 @@ def _find_chunk(images: np.ndarray, params: CleanParams) -> tuple[np.ndarray, np
     scores = np.full(len(images), np.nan, np.float32)
     large = np.zeros((len(images), side + 2 * border, side + 2 * border), np.uint8)
     inside, boxes = slice(border, border + side), np.tile(frame, (len(images), 1))
-    with face_detector() as detector:
-        for row, image in enumerate(images):
-            large[row, inside, inside] = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
-            found, values, _ = detector.run(large[row], 0, params.threshold)
-            if found:
-                scores[row], boxes[row] = max(values), edges(found[int(np.argmax(values))])
+    for row, image in enumerate(images):
+        large[row, inside, inside] = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+        found, values = find_boxes(large[row], params.threshold)
+        if len(found):
+            scores[row], boxes[row] = values.max(), found[values.argmax()]
     # Pixel centres: x of the enlarged image is factor * (x + 0.5) - 0.5 + border.
     return scores, (find_landmarks(large, boxes) - border + 0.5) / factor - 0.5
 
@@ -72,24 +66,6 @@ def predict_landmarks(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     large = [cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR) for image in images]
     areas = np.round(boxes.astype(np.float64) * factor)
     return (find_landmarks(np.stack(large), areas) + 0.5) / factor - 0.5
-
-
-def edges(box: Any) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of a dlib rectangle; pixels, the last two inclusive."""
-    return box.left(), box.top(), box.right(), box.bottom()
-
-
-@contextmanager
-def face_detector() -> Iterator[Any]:
-    """Lend dlib's frontal face detector: it is slow to make, and not safe to share between threads at one time."""
-    import dlib
-
-    try:
-        detector = _idle_detectors.pop()
-    except IndexError:
-        detector = dlib.get_frontal_face_detector()
-    yield detector
-    _idle_detectors.append(detector)
 
 
 @dataclass(frozen=True)
@@ -119,26 +95,9 @@ def _search(grey: np.ndarray, factor: float, min_score: float) -> list[Detection
     height, width = (max(round(side * factor), 1) for side in grey.shape)
     scaled = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
     scaled = cv2.copyMakeBorder(scaled, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT)
-    with face_detector() as detector:
-        boxes, scores, _ = detector.run(scaled, 0, min_score)
-    areas = np.array([edges(box) for box in boxes], np.int64).reshape(-1, 4)
+    areas, scores = find_boxes(scaled, min_score)
     points = find_landmarks(scaled[None], areas, of=np.zeros(len(areas), np.int64))
     # Edges of pixels scale as they are, centres of pixels are half a pixel from them.
     corners = (areas - BORDER + np.array([0, 0, 1, 1])) / factor
     places = (points.astype(np.float64) - BORDER + 0.5) / factor - 0.5
-    return [Detection(*face) for face in zip(corners, scores, places, strict=True)]
-
-
-def cut_face(grey: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """The square of a photo (H, W) uint8 that FER2013 would show of the face in `box`, as (48, 48) uint8.
-
-    Where it leaves the photo, the photo's edge is repeated.
-    """
-    side = max(round(FRAME_SIDE * (box[2] - box[0])), 2)
-    left = round((box[0] + box[2] - side) / 2)
-    top = round((box[1] + box[3] - side) / 2 - FRAME_RISE * (box[2] - box[0]))
-    rows = np.clip(np.arange(top, top + side), 0, grey.shape[0] - 1)
-    columns = np.clip(np.arange(left, left + side), 0, grey.shape[1] - 1)
-    square = grey[rows[:, None], columns]
-    how = cv2.INTER_AREA if side > FACE_PX else cv2.INTER_LINEAR
-    return cv2.resize(square, (FACE_PX, FACE_PX), interpolation=how)
+    return [Detection(*face) for face in zip(corners, scores.tolist(), places, strict=True)]

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
+from mmfer.data.cutting import cut_face, face_detector
 from mmfer.errors import MmferError
-from mmfer.face.detection import WEAK, Detection, cut_face, detect, face_detector
+from mmfer.face.detection import WEAK, Detection, detect
 from mmfer.face.hog import hog
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmfer.data.duplicates import copies_of_held_out, draw_order, hold_out, mark_duplicates
+from mmfer.data.duplicates import copies_of_held_out, draw_order, hold_out, join_groups, mark_duplicates
 
 SPLITS = ("train", "val", "test")
 ROWS = st.lists(st.tuples(st.sampled_from(SPLITS), st.sampled_from("abcdefg")), min_size=1, max_size=40)
@@ -96,6 +96,19 @@ def test_equal_pictures_with_different_labels_are_held_out_together():
     for seed in range(20):
         drawn = hold_out(np.array([0, 1] * 5), digest, 0.4, seed)
         assert drawn[0] == drawn[1]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("uvwxyz")), min_size=1, max_size=12))
+@settings(deadline=None)
+def test_joined_groups_are_those_that_a_chain_of_equal_images_connects(rows):
+    groups, digest = pd.Series([group for group, _ in rows]), [image for _, image in rows]
+    expected = {group: {group} for group, _ in rows}
+    for _ in rows:  # a chain is no longer than the rows
+        for group, image in rows:
+            near = set().union(*(expected[other] for other, same in rows if same == image))
+            for name in near:
+                expected[name] = expected[name] | near | expected[group]
+    assert join_groups(groups, digest).tolist() == [min(expected[group]) for group in groups]
 
 
 def test_draw_order_is_that_of_each_key_alone():

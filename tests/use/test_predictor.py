@@ -23,7 +23,7 @@ from mmfer.data.synthetic.scenery import to_bytes
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
-from mmfer.face.detection import cut_face, detect
+from mmfer.face.detection import detect
 from mmfer.face.extract import write_features
 from mmfer.training.calibration import tempered
 from mmfer.training.models import load_model
@@ -166,22 +166,6 @@ def test_faces_below_the_least_score_are_left_out(rendered):
 def test_number_of_workers_changes_nothing(rendered):
     photos = [photo([(face, 150, 100, 260)]) for face in rendered[0][:3]]
     assert Predictor.load(workers=1).predict(photos) == Predictor.load(workers=3).predict(photos)
-
-
-def test_a_cut_beyond_the_photo_repeats_its_edge():
-    grey = np.tile(np.arange(100, dtype=np.uint8), (100, 1))
-    cut = cut_face(grey, np.array([-40.0, 0, 60, 100]))
-    assert cut.shape == (48, 48)
-    assert (cut[:, :15] == 0).all()  # 54 of 127 columns lie left of the photo
-    assert cut[0, -1] == pytest.approx(72, abs=2)
-
-
-def test_the_cut_gives_the_frame_of_fer2013_back_pixel_by_pixel(rng):
-    face = rng.integers(0, 256, (48, 48), dtype=np.uint8)
-    canvas = np.zeros((400, 500), np.uint8)
-    canvas[60:252, 90:282] = np.kron(face, np.ones((4, 4), np.uint8))
-    box = np.array([0, 0, 151, 151]) + [90 + 20.5, 60 + 20.5 + 17] * 2  # 192 = 1.27 * 151; the frame reaches higher
-    assert (cut_face(canvas, box) == face).all()
 
 
 def test_result_is_ready_for_json(rendered, predictor):

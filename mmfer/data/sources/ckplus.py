@@ -8,14 +8,17 @@ Three last frames of each of the 327 sequences that have an expression: 981 imag
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from mmfer.config import FACE_PX, CkplusSource
-from mmfer.data.duplicates import draw_order
+from mmfer.config import CkplusSource
+from mmfer.data.cutting import cut_face, cut_square, find_boxes
+from mmfer.data.duplicates import draw_order, join_groups
 from mmfer.data.faceset import digests, new_index
 from mmfer.data.sources import kaggle
 from mmfer.data.sources.archives import (
@@ -55,12 +58,13 @@ def read_ckplus(source: CkplusSource, workers: int) -> tuple[pd.DataFrame, np.nd
     notes += check_counts(rows["label"].to_numpy(), CLASSES, OFFICIAL, str(path))
     if source.split == "subject" and rows["subject"].isna().any():
         raise MmferError(f"{path}: names no persons, so only source.split: random is possible; it leaks identity")
-    keys = rows["subject"] if source.split == "subject" else rows["source"]
-    fold = draw_folds(rows["label"].to_numpy(), keys.to_numpy(dtype=str), source.folds, source.seed)
+    digest = digests(images)
+    groups = join_groups(rows["subject"], digest) if source.split == "subject" else pd.Series(digest)
+    fold = draw_folds(rows["label"].to_numpy(), groups.to_numpy(dtype=str), source.folds, source.seed)
     if source.split == "random":
         notes.append("CK+: random folds: the same persons are in training and test; results measure identity as well")
     columns = {name: rows[name] for name in ("subject", "sequence", "frame")}
-    index = new_index(rows["source"].tolist(), rows["label"], "train", fold=fold, digest=digests(images), **columns)
+    index = new_index(rows["source"].tolist(), rows["label"], "train", fold=fold, digest=digest, **columns)
     index.attrs["notes"] = notes
     return index, images, list(CLASSES)
 
@@ -73,7 +77,10 @@ def draw_folds(labels: np.ndarray, groups: np.ndarray, folds: int, seed: int) ->
     """
     table = pd.crosstab(groups, labels)
     if len(table) < folds:
-        raise MmferError(f"CK+: {len(table)} groups do not fill {folds} folds; lower source.folds")
+        raise MmferError(
+            f"CK+: {len(table)} groups of images (of a person, or equal ones) do not fill {folds} folds; lower "
+            "source.folds (at least 3), or take a whole copy of CK+ (118 persons)"
+        )
     table = table.iloc[np.lexsort([draw_order(table.index, seed), -table.sum(axis=1)])]
     share = table.to_numpy() / table.to_numpy().sum(axis=0)
     filled = np.zeros((folds, share.shape[1]))
@@ -89,7 +96,7 @@ def _read_rows(archive: Archive, workers: int) -> tuple[pd.DataFrame, np.ndarray
     """Table (source, label, subject, sequence, frame), images and notes of the layout that the archive has."""
     emotions = [name for name in archive.sizes if name.endswith("_emotion.txt")]
     if emotions:
-        return _read_original(archive, emotions)
+        return _read_original(archive, emotions, workers)
     tables = [name for name, columns in table_columns(archive).items() if {"emotion", "pixels"} <= set(columns)]
     if tables:
         return _read_csv(archive, tables[0])
@@ -137,7 +144,7 @@ def _read_csv(archive: Archive, name: str) -> tuple[pd.DataFrame, np.ndarray, li
     return rows.reset_index(drop=True), images[known], notes
 
 
-def _read_original(archive: Archive, emotions: list[str]) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+def _read_original(archive: Archive, emotions: list[str], workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """The last three frames of each sequence with an emotion file, the face cut out of each."""
     codes = {}
     for name in emotions:
@@ -156,23 +163,23 @@ def _read_original(archive: Archive, emotions: list[str]) -> tuple[pd.DataFrame,
         raise MmferError(f"{archive.path}: emotion files, but no frames beside them; add cohn-kanade-images")
     rows = _named_rows(names, archive)
     rows["label"] = rows["sequence"].map(codes).map(EMOTION_CODES)
-    cut = [_cut_face(archive, name) for name in names]
+    with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
+        frames = pool.map(partial(_cut_frame, archive), names)
+        cut = list(tqdm(frames, total=len(names), desc="frames", unit="frame", disable=None))
     missed = sum(not found for _, found in cut)
     notes = [f"{missed:,} frames without a detected face: the largest centred square was taken"] if missed else []
     return rows, np.stack([image for image, _ in cut]), notes
 
 
-def _cut_face(archive: Archive, name: str) -> tuple[np.ndarray, bool]:
-    """A whole frame -> its face, uint8 (48, 48), and whether dlib found one."""
-    import dlib
-
+def _cut_frame(archive: Archive, name: str) -> tuple[np.ndarray, bool]:
+    """A whole frame -> its largest face, uint8 (48, 48), and whether there is one; else the largest centred square."""
     grey, _ = decode_grey(archive.read(name, MAX_FRAME_BYTES), name)
     height, width = grey.shape
     if height * width > MAX_FRAME_PIXELS:
         raise MmferError(f"{archive.path}: {name} is {width}x{height}, too large for a frame of CK+; remove it")
-    boxes = dlib.get_frontal_face_detector()(grey, 0)
-    side = max((box.width() for box in boxes), default=min(height, width))
-    centre = boxes[0].center() if boxes else dlib.point(width // 2, height // 2)
-    left, top = max(centre.x - side // 2, 0), max(centre.y - side // 2, 0)
-    face = grey[top : top + side, left : left + side]
-    return cv2.resize(face, (FACE_PX, FACE_PX), interpolation=cv2.INTER_AREA), bool(boxes)
+    boxes, _ = find_boxes(grey, 0.0)
+    if len(boxes):
+        largest = boxes[np.argmax(boxes[:, 2] - boxes[:, 0])]
+        return cut_face(grey, largest + np.array([0, 0, 1, 1])), True
+    side = min(height, width)
+    return cut_square(grey, (width - side) // 2, (height - side) // 2, side), False

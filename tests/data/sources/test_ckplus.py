@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 
 from mmfer.config import CkplusSource
+from mmfer.data.sources.archives import decode_grey
 from mmfer.data.sources.ckplus import CLASSES, OFFICIAL, draw_folds, read_ckplus
+from mmfer.data.synthetic.faces import render_face
 from mmfer.errors import MmferError
 
 REAL = Path(os.environ.get("MMFER_CKPLUS", Path(__file__).parents[4] / "shared/data/ckplus48.zip"))
@@ -53,6 +55,27 @@ def test_random_folds_are_labelled_as_leaking(ck48):
     assert any("same persons" in note for note in index.attrs["notes"])
 
 
+def ck48_with_equal_images(folder, rng, pairs):
+    """Twelve persons with all expressions, one frame each; the persons of a pair share their first image."""
+    pictures = {(person, number): png(rng) for person, number in np.ndindex(12, 7)}
+    pictures |= {(other, 0): pictures[one, 0] for one, other in pairs}
+    with zipfile.ZipFile(folder / "ck.zip", "w") as archive:
+        for (person, number), picture in pictures.items():
+            archive.writestr(f"CK+48/{FOLDERS[number]}/S{person:03}_{number:03}_{1:08}.png", picture)
+    return folder / "ck.zip"
+
+
+@pytest.mark.parametrize("split", ["random", "subject"])
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_images_are_in_one_fold_whoever_they_show(tmp_path, rng, split, seed):
+    path = ck48_with_equal_images(tmp_path, rng, [(0, 1), (2, 3), (3, 4)])
+    index, _, _ = read_ckplus(source(path, split=split, seed=seed), 1)
+    assert index["digest"].duplicated().sum() == 2
+    assert index.groupby("digest")["fold"].nunique().max() == 1
+    if split == "subject":
+        assert index.groupby("subject")["fold"].nunique().max() == 1
+
+
 def test_folds_do_not_depend_on_the_order_of_the_rows(rng):
     labels, groups = rng.integers(0, 7, 300), np.array([f"p{i}" for i in rng.integers(0, 40, 300)])
     folds, order = draw_folds(labels, groups, 5, 0), rng.permutation(300)
@@ -61,7 +84,7 @@ def test_folds_do_not_depend_on_the_order_of_the_rows(rng):
 
 
 def test_more_folds_than_persons_are_refused(ck48):
-    with pytest.raises(MmferError, match="8 groups do not fill 10 folds"):
+    with pytest.raises(MmferError, match=r"8 groups of images .* do not fill 10 folds; lower source\.folds"):
         read_ckplus(source(ck48, folds=10), 1)
 
 
@@ -81,22 +104,60 @@ def test_ckextended_names_no_persons_so_only_the_random_split_is_possible(tmp_pa
     assert any("neutral" in note for note in index.attrs["notes"])
 
 
+def write_original(folder, people, frames, picture):
+    """The original tree: eight sequences of each person, the last of them without an emotion; picture() is a PNG."""
+    for person, number in np.ndindex(people, 8):
+        name, place = f"S{person:03}_{number + 1:03}", f"S{person:03}/{number + 1:03}"
+        images, emotion = folder / "cohn-kanade-images" / place, folder / "Emotion" / place
+        images.mkdir(parents=True)
+        emotion.mkdir(parents=True)
+        for frame in range(1, frames + 1):
+            (images / f"{name}_{frame:08}.png").write_bytes(picture())
+        if number < 7:
+            (emotion / f"{name}_{frames:08}_emotion.txt").write_text(f"   {number + 1}.0000000e+00\n")
+
+
 def test_the_original_tree_gives_the_last_three_frames_of_sequences_with_an_emotion(tmp_path, rng):
-    for person in range(4):
-        for number in range(1, 9):
-            name, folder = f"S{person:03}_{number:03}", f"S{person:03}/{number:03}"
-            frames, emotion = tmp_path / "cohn-kanade-images" / folder, tmp_path / "Emotion" / folder
-            frames.mkdir(parents=True)
-            emotion.mkdir(parents=True)
-            for frame in range(1, 6):
-                (frames / f"{name}_{frame:08}.png").write_bytes(png(rng, (60, 80)))
-            if number < 8:
-                (emotion / f"{name}_00000005_emotion.txt").write_text(f"   {number}.0000000e+00\n")
-    index, images, _ = read_ckplus(source(tmp_path, folds=3), 1)
+    write_original(tmp_path, 4, 5, lambda: png(rng, (60, 80)))
+    index, images, _ = read_ckplus(source(tmp_path, folds=3), 2)
     assert len(index) == len(images) == 4 * 7 * 3
     assert set(index["frame"]) == {3, 4, 5}
     assert index.groupby("label").size().tolist() == [12] * 7
-    assert any("without a detected face" in note for note in index.attrs["notes"])
+    middle = decode_grey((tmp_path / index["source"][0]).read_bytes(), "")[0][:, 10:70]
+    np.testing.assert_array_equal(images[0], cv2.resize(middle, (48, 48), interpolation=cv2.INTER_AREA))
+    assert "84 frames without a detected face: the largest centred square was taken" in index.attrs["notes"]
+
+
+def test_a_thread_makes_one_detector_for_all_its_frames(tmp_path, rng, monkeypatch):
+    import dlib
+
+    made, make = [], dlib.get_frontal_face_detector
+    monkeypatch.setattr(dlib, "get_frontal_face_detector", lambda: made.append(1) or make())
+    write_original(tmp_path, 3, 1, lambda: png(rng, (60, 80)))
+    read_ckplus(source(tmp_path, folds=3), 2)
+    assert len(made) <= 2
+
+
+def test_of_two_faces_in_a_frame_the_larger_is_cut_out_whole(tmp_path, rng):
+    (large, points), (small, _) = (render_face("happy", seed=0, size=size, frontal=True) for size in (260, 110))
+    frame = np.full((480, 640), 90, np.uint8)
+    frame[150:410, 40:300], frame[30:140, 480:590] = large, small
+
+    def picture():
+        noise = rng.integers(0, 3, frame.shape, dtype=np.uint8)  # no two frames of a film are equal
+        return cv2.imencode(".png", frame + noise, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes()
+
+    write_original(tmp_path, 3, 1, picture)
+    index, images, _ = read_ckplus(source(tmp_path, folds=3), 2)
+    assert not any("without a detected face" in note for note in index.attrs["notes"])
+    matches = [cv2.matchTemplate(frame, cv2.resize(images[0], (n, n)), cv2.TM_CCOEFF_NORMED) for n in range(240, 301)]
+    side, best = max(enumerate(matches, 240), key=lambda match: match[1].max())
+    assert best.max() > 0.95  # it is a part of the frame, made smaller
+    top, left = np.unravel_index(best.argmax(), best.shape)
+    inside = points + np.array([40 - left, 150 - top])
+    assert inside.min() > 0
+    assert inside.max() < side
+    assert np.abs(inside.mean(axis=0) - side / 2).max() < 0.15 * side
 
 
 @pytest.mark.parametrize(
