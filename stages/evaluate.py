@@ -1,4 +1,4 @@
-"""Stage evaluate: data/<dataset>/models/<system> -> metrics/<dataset>/<system> (ten runs on three test sets)."""
+"""Stage evaluate: data/<dataset>/models/<system> -> data/<dataset>/results/evaluate/<system> (three test sets)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,23 +21,25 @@ def evaluate(
     everything.system(system)
     params = everything.dataset(dataset).evaluate
     from mmfer import tracking
-    from mmfer.testing import evaluation
+    from mmfer.testing import evaluate as evaluation
+    from mmfer.testing import tracked
 
     data, metrics = Path("data", dataset), Path("metrics", dataset, system)
     with tracking.system_run("evaluate", everything, dataset, system, evaluate=params) as run:
         result = evaluation.evaluate(data, system, params)
-        for path in evaluation.write_results(result, metrics):
+        details, models = result.details, result.predictions.models
+        evaluation.write_results(result, data / "results" / "evaluate" / system)
+        for path in evaluation.write_metrics(result, metrics):
             run.log_artifact(path)
-        run.log_metrics(evaluation.tracked_figures(result.metrics, result.models))
-        for number, figures in enumerate(result.runs.to_dict("records")):
+        run.log_metrics(tracked.tracked_figures(details))
+        for number, figures in enumerate(details["each_run"]):
             with run.child(f"run {number}", stage="evaluate run", run=number) as child:
                 child.log_metrics({"test": figures})
-        for seed, figures in result.seeds.items():
+        for seed, figures in details["each_seed"].items():
             with run.child(f"seed {seed}", stage="evaluate seed", seed=seed) as child:
                 child.log_metrics(figures)
     # Not within the run: where the registry fails, the run is complete all the same.
-    tags = evaluation.version_tags(result.metrics, result.models[0])
-    run.register(result.first, tags, evaluation.version_description(result.metrics, result.models))
+    run.register(result.first, tracked.version_tags(details, models[0]), tracked.version_description(details, models))
 
 
 if __name__ == "__main__":

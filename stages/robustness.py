@@ -1,4 +1,4 @@
-"""Stage robustness: data/<dataset>/perturbed and models/<system> -> metrics/<dataset>/<system>/robustness.json."""
+"""Stage robustness: data/<dataset>/perturbed and models/<system> -> data/<dataset>/results/robustness/<system>."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,17 +21,14 @@ def robustness(
     everything.dataset(dataset)
     everything.system(system)
     from mmfer import files, tracking
-    from mmfer.testing import robustness as study
+    from mmfer.testing import robustness as robust
 
-    metrics = Path("metrics", dataset, system)
+    data, metrics = Path("data", dataset), Path("metrics", dataset, system)
     with tracking.system_run("robustness", everything, dataset, system) as run:
-        probabilities, faces = study.predict_perturbed(Path("data", dataset), system)
-        table = study.by_condition(probabilities, faces.index, faces.classes)
-        short = study.headline(table)
-        run.log_metrics({"robustness": short})
-        files.write_csv(metrics / "faces.csv", study.by_face(probabilities, faces.index))
-        files.write_csv(metrics / "robustness.csv", table)
-        files.write_json(metrics / "robustness.json", {"robustness": short})
+        predicted = robust.predict_perturbed(data, system)
+        table = robust.write_results(predicted, data / "results" / "robustness" / system)
+        run.log_metrics({"robustness": robust.headline(table)})
+        files.write_json(metrics / "robustness.json", robust.main_figures(table))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,7 @@ def study(dataset: Annotated[str, typer.Argument(help="A dataset that params.yam
 
     with tracking.stage_run("study", dataset, everything.study) as run:
         target = Path("metrics", "study", dataset)
-        run.log_artifact(
-            chapter.write_chapter(Path("data", dataset), Path("metrics", dataset), target, everything.study)
-        )
+        run.log_artifact(chapter.write_chapter(Path("data", dataset), target, everything.study))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,31 @@
-"""All that was measured on one data set, read from what the stages wrote below metrics/<dataset>.
+"""All that was measured on one data set, read from the row-level results that evaluate and robustness wrote.
 
-Results are gathered from the small committed files alone, never from models or predictions: a table can grow over
-several machines, and of a network that was trained elsewhere nothing but its results is needed.
+They lie below data/<dataset>/results, in DVC's cache and not in git; pages can be made again from them alone, without
+images or models, and of a network that was trained elsewhere nothing but its two folders is needed.
+
+evaluate/<system>/ (mmfer.testing.evaluate)
+    faces.parquet       a row for each test image, in the order of the raw rows: row (in raw), digest (of its pixels),
+                        label, subject, fold, kept (a face was found), duplicate (an exact copy of an earlier one);
+                        and classes (int8) predicted: averaged (mean of the runs of the first seed), run_<k> (each run
+                        of the first seed; run 0 is plain), seed_<s> (each seed's network on the plain images)
+    probabilities.npz   float32: runs (runs, images, classes), of the first seed; seeds (seeds, images, classes), plain
+    details.json        dataset, kind (of the source), classes, system, protocol; rows: the digest of the test images
+                        whole, kept, kept_unique: each coverage, images, averaged and plain (accuracy, macro, each
+                        with _low and _high, macro_auc, ece, per_class), runs and seeds (count, accuracy_mean,
+                        accuracy_sd), chance (floor, low, above)
+                        confusion (counts, true class by row), roc {class: false_positive_rate, true_positive_rate,
+                        auc}, each_run, each_seed, calibration (where one temperature was fitted)
+                        trained (result of the first model), trained_params (the system's block), train (its training
+                        block), training (models, seeds, samples_seen, passes, minutes, device), cost (latency_ms, and
+                        of networks parameters, flops)
+robustness/<system>/ (mmfer.testing.robustness)
+    faces.parquet       a row for each face and each of the paper's conditions: row (in raw), subject, condition,
+                        label, probability (of the true class, first seed), seed_<s> (predicted class)
+    conditions.csv      a row for each condition (corruptions too) and class, and class `all`, first seed: found,
+                        accuracy, probability, turned_wrong, images
+    details.json        dataset, classes, rows (digest of the faces), seeds, figures (accuracy by condition)
+
+Results are compared image by image, so `rows` must be the same in all of them.
 """
 
 import json
@@ -14,8 +38,10 @@ import numpy as np
 import pandas as pd
 
 from mmfer.config import StudyParams, pick
-from mmfer.data.faceset import FaceSet
+from mmfer.errors import MmferError
+from mmfer.report.comparison import Answers, paired_tests
 from mmfer.report.paper import SYSTEMS
+from mmfer.testing.statistics import person_groups
 
 HOW = {"seeds", "device", "precision"}  # say how often and on what it is trained, not what is trained
 
@@ -24,19 +50,73 @@ HOW = {"seeds", "device", "precision"}  # say how often and on what it is traine
 class Study:
     """One data set and the systems that were evaluated on it, the reference first, then by accuracy."""
 
-    dataset: str
-    kind: str  # of the source: synthetic, fer2013, ckplus
-    classes: list[str]
-    details: dict[str, dict[str, Any]]  # details.json by system
-    trainings: dict[str, dict[str, Any]]  # train.json by system
-    right: dict[str, np.ndarray]  # bool (test images,), runs averaged
-    tested: np.ndarray  # raw rows of the test images
-    people: np.ndarray | None  # of every raw row, where they are known
-    conditions: dict[str, pd.DataFrame]  # robustness.csv by system
-    faces: dict[str, pd.DataFrame]  # faces.csv by system
-    copies: int  # rows of one training, copies included: the paper's epoch
+    details: dict[str, dict[str, Any]]  # evaluate's details.json by system
+    predicted: dict[str, pd.DataFrame]  # evaluate's faces.parquet by system
+    conditions: dict[str, pd.DataFrame]  # robustness' conditions.csv by system, where it was run
+    perturbed: dict[str, pd.DataFrame]  # robustness' faces.parquet by system, with `right` (bool, first seed)
     reference: str
     baseline: str
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data set."""
+        return self.details[self.reference]["dataset"]
+
+    @property
+    def kind(self) -> str:
+        """Kind of its source: synthetic, fer2013, ckplus."""
+        return self.details[self.reference]["kind"]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in their order."""
+        return self.details[self.reference]["classes"]
+
+    def above_chance(self, name: str) -> bool:
+        """Whether a system is shown to be better than a constant answer and than guessing; see `comparable`."""
+        return self.details[name]["whole"]["chance"]["above"]
+
+    def comparable(self, names: Iterable[str] | None = None) -> list[str]:
+        """Those of some systems (None: of all) that are above chance: from the others nothing is concluded."""
+        return [name for name in (self.details if names is None else names) if self.above_chance(name)]
+
+    def not_above_chance(self, names: Iterable[str] | None = None) -> list[str]:
+        """Those of some systems (None: of all) that are not shown to be above chance, to be listed apart."""
+        return [name for name in (self.details if names is None else names) if not self.above_chance(name)]
+
+    def answers(self, name: str, chosen: np.ndarray | None = None) -> Answers:
+        """Which test images a system gets right; of those that `chosen` (images,) marks, None: all."""
+        table = self.predicted[name] if chosen is None else self.predicted[name][chosen]
+        return Answers(
+            averaged=(table["averaged"] == table["label"]).to_numpy(),
+            trainings=_right_by_seed(table),
+            random=self.is_network(name),
+        )
+
+    def groups(self, chosen: np.ndarray | None = None) -> np.ndarray | None:
+        """Who is on each test image, as numbers; None where nobody is known."""
+        table = self.predicted[self.reference]
+        return person_groups((table if chosen is None else table[chosen])["subject"])
+
+    def tests(self, names: Iterable[str] | None = None) -> pd.DataFrame:
+        """The reference against some systems (None: all) on the whole test set: see comparison.paired_tests.
+
+        Systems that are not above chance are left out; where the reference is one of them, there are no rows.
+        """
+        compared = self.comparable(names) if self.above_chance(self.reference) else []
+        answers = {name: self.answers(name) for name in dict.fromkeys([self.reference, *compared])}
+        return paired_tests(answers, self.reference, self.groups())
+
+    def answers_under(self, name: str, condition: str) -> Answers:
+        """Which perturbed faces a system gets right under one of the paper's conditions."""
+        table = self.perturbed[name]
+        right = _right_by_seed(table[table["condition"] == condition])
+        return Answers(averaged=right[0], trainings=right, random=self.is_network(name))
+
+    def groups_under(self, condition: str) -> np.ndarray | None:
+        """Who is on each perturbed face, as numbers; None where nobody is known."""
+        table = next(iter(self.perturbed.values()))
+        return person_groups(table.loc[table["condition"] == condition, "subject"])
 
     def block(self, name: str) -> dict[str, Any]:
         """The block of params.yaml that a system was trained with, its `kind` made explicit."""
@@ -46,10 +126,6 @@ class Study:
         """A system by its name and by that of the paper, where the paper compares it."""
         kind = self.block(name)["kind"]
         return f"{name} ({SYSTEMS[kind]})" if kind in SYSTEMS and kind != "ours" else name
-
-    def people_of(self, rows: np.ndarray) -> np.ndarray | None:
-        """Who is on some raw rows, None where it is not known."""
-        return None if self.people is None else self.people[rows]
 
     def kin(self) -> list[str]:
         """Systems of the reference's kind: itself and its ablations."""
@@ -61,20 +137,24 @@ class Study:
         return [name for name in self.details if self.block(name)["kind"].removesuffix("_ensemble") in wanted]
 
     def is_network(self, name: str) -> bool:
-        """Whether a system is trained in epochs; an estimator is fitted once."""
+        """Whether a system is trained in epochs from a random start; an estimator is fitted once."""
         return "epochs" in self.details[name]["trained"]
+
+    def training(self, name: str) -> dict[str, Any]:
+        """What all trainings of a system cost: models, seeds, samples_seen, passes, minutes, device."""
+        return self.details[name]["training"]
 
     def samples(self, name: str) -> int:
         """Samples that one training of a system has seen."""
-        return round(self.trainings[name]["samples_seen"] / self.trainings[name]["models"])
+        return round(self.training(name)["samples_seen"] / self.training(name)["models"])
 
     def passes(self, name: str) -> float:
-        """How often one training of a network has seen the training copies: epochs, as the paper counts them."""
-        return self.samples(name) / self.copies
+        """How often one training of a network has seen the rows that it draws from: the paper's epochs."""
+        return self.training(name)["passes"]
 
     def settings(self, name: str) -> dict[str, Any]:
         """All that defines a system and its training, as params.yaml has it."""
-        train = self.details[name].get("train", {})
+        train = self.details[name]["train"]
         return self.block(name) | {f"train.{key}": value for key, value in train.items() if key not in HOW}
 
     def changed(self, name: str) -> dict[str, Any]:
@@ -83,44 +163,50 @@ class Study:
         return {key: mine.get(key) for key in base | mine if mine.get(key) != base.get(key)}
 
 
-def read_study(raw: FaceSet, features: FaceSet, metrics: Path, params: StudyParams) -> Study:
-    """Gather the results below `metrics`; MmferError if `study.reference` or `baseline` is not among the systems."""
-    found = {path.parent.name: json.loads(path.read_text()) for path in sorted(metrics.glob("*/details.json"))}
+def _right_by_seed(table: pd.DataFrame) -> np.ndarray:
+    """bool (seeds, rows): whether the class in each column seed_<s> is the label."""
+    columns = [name for name in table.columns if name.startswith("seed_")]
+    return (table[columns].to_numpy() == table[["label"]].to_numpy()).T
+
+
+def read_study(results: Path, params: StudyParams) -> Study:
+    """Gather the results of one data set, data/<dataset>/results.
+
+    MmferError if `study.reference` or `baseline` is not among the systems, or if systems were measured on different
+    images.
+    """
+    found = {path.parent.name: _read_json(path) for path in sorted(results.glob("evaluate/*/details.json"))}
     for key in ("reference", "baseline"):
         pick(found, getattr(params, key), f"params.yaml: study.{key}: systems")
     names = sorted(found, key=lambda n: (n != params.reference, -found[n]["whole"]["averaged"]["accuracy"]))
-    index = features.index
-    tested = index[(index["copy"] == 0) & ((index["split"] == "test") | (index["fold"] >= 0))]
+    robust = [name for name in names if (results / "robustness" / name / "details.json").exists()]
+    _check_same_rows(results / "evaluate", {name: found[name] for name in names})
+    folder = results / "robustness"
+    _check_same_rows(folder, {name: _read_json(folder / name / "details.json") for name in robust})
     return Study(
-        dataset=raw.dataset,
-        kind=raw.made_by["params"]["kind"],
-        classes=raw.classes,
         details={name: found[name] for name in names},
-        trainings={name: json.loads((metrics / name / "train.json").read_text()) for name in names},
-        right={name: _right(metrics / name / "confusion.csv") for name in names},
-        tested=tested["parent"].to_numpy(),
-        people=raw.index["subject"].to_numpy() if tested["subject"].notna().all() else None,
-        conditions=_tables(metrics, names, "robustness.csv"),
-        faces=_tables(metrics, names, "faces.csv"),
-        copies=_rows_of_a_training(index),
+        predicted={name: pd.read_parquet(results / "evaluate" / name / "faces.parquet") for name in names},
+        conditions={name: pd.read_csv(folder / name / "conditions.csv") for name in robust},
+        perturbed={name: _read_perturbed(folder / name / "faces.parquet") for name in robust},
         reference=params.reference,
         baseline=params.baseline,
     )
 
 
-def _right(path: Path) -> np.ndarray:
-    """Whether the averaged runs are right, bool (images,), from the pairs of classes that `evaluate` wrote."""
-    pairs = pd.read_csv(path)
-    return (pairs["actual"] == pairs["predicted"]).to_numpy()
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _tables(metrics: Path, names: list[str], file: str) -> dict[str, pd.DataFrame]:
-    """A table of each system that has one: robustness may have been measured for some alone."""
-    return {name: pd.read_csv(metrics / name / file) for name in names if (metrics / name / file).exists()}
+def _read_perturbed(path: Path) -> pd.DataFrame:
+    table = pd.read_parquet(path)
+    return table.assign(right=_right_by_seed(table)[0])
 
 
-def _rows_of_a_training(index: pd.DataFrame) -> int:
-    """Trainable rows, of all folds but one where there are folds."""
-    folds = index["fold"].nunique()
-    share = (folds - 1) / folds if (index["fold"] >= 0).any() else 1.0
-    return round(int(index["trainable"].sum()) * share)
+def _check_same_rows(folder: Path, details: dict[str, dict[str, Any]]) -> None:
+    first = next(iter(details), "")
+    other = [name for name in details if details[name]["rows"] != details[first]["rows"]]
+    if other:
+        raise MmferError(
+            f"{folder}: {', '.join(other)} and {first} were measured on different images and cannot be compared image "
+            f"by image; run `dvc repro` for all of them, or remove the folders of systems that are no longer wanted"
+        )

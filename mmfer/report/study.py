@@ -1,7 +1,7 @@
 """The page of one data set: every system on the same test faces beside what the paper claims.
 
-Figures 5 and 6 (ROC curves, confusion matrices) are written by each evaluation and shown here. Pictures of real people
-stay under data/, which git ignores. The paper's figures stand in tables of their own, under their own protocol.
+Pictures of real people stay under data/, which git ignores. The paper's figures stand in tables of their own, under
+their own protocol.
 """
 
 import json
@@ -30,13 +30,13 @@ READING = (
 CLAIMED = "Claimed by the paper, %, on a test set that it filtered itself: not comparable with the figures above."
 
 
-def write_chapter(data: Path, metrics: Path, target: Path, params: StudyParams) -> Path:
-    """Write `target`/study.md, .html, .json and figures; return the HTML. `data` and `metrics`: the data set's."""
+def write_chapter(data: Path, target: Path, params: StudyParams) -> Path:
+    """Write `target`/study.md, .html, .json and figures; return the HTML. `data`: the data set's folder."""
     raw, clean = open_faceset(data / "raw", needs=("images",)), open_faceset(data / "clean")
     augmented = open_faceset(data / "augmented", needs=("images",))
     features = open_faceset(data / "features", needs=("landmarks", "hog"))
     perturbed = open_faceset(data / "perturbed", needs=("images",))
-    study = read_study(raw, features, metrics, params)
+    study = read_study(data / "results", params)
     shown = study.kind == "synthetic"
     pictures = target if shown else data / "report"
     _figure_1(augmented, features, pictures / "modalities.png", params)
@@ -46,7 +46,7 @@ def write_chapter(data: Path, metrics: Path, target: Path, params: StudyParams) 
     _interval_figure(study, target / "accuracy.png")
     parts = [_verdicts(study), _budget(study), _head(raw, shown), _overall_table(study), _class_tables(study)]
     parts += [_ablations(study), _paired(study), robustness_tables(study), single_faces(study, perturbed, faces, shown)]
-    parts += [_cost(study), _audit(raw, clean), _runs(study), _curves(study)]
+    parts += [_cost(study), _audit(raw, clean), _runs(study)]
     write_json(target / "study.json", _summary(study, clean, augmented))
     return write_page(target, "study", f"mmfer on {study.dataset}", [part for part in parts if part])
 
@@ -63,7 +63,7 @@ def _summary(study: Study, clean: FaceSet, augmented: FaceSet) -> dict[str, Any]
         "accuracy": {key: whole["averaged"][key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro")},
         "one_run": whole["plain"]["accuracy"],
         "samples": study.samples(study.reference),
-        "passes": round(study.passes(study.reference), 4),
+        "passes": study.passes(study.reference),
         "settings": {"clean": clean.made_by["params"], "augment": augmented.made_by["params"]},
         "verdicts": [verdict.to_json() for verdict in verdicts(study)],
     }
@@ -132,7 +132,7 @@ def _budget(study: Study) -> str:
     passes = sorted(study.passes(name) for name in networks)
     times = f"{passes[0]:.2g}" if len(seen) == 1 else f"{passes[0]:.2g} to {passes[-1]:.2g}"
     return (
-        f"Each network saw {amount} samples in a training: {times} passes over the {study.copies:,} copies, where the "
+        f"Each network saw {amount} samples in a training: {times} passes over the rows that it draws from, where the "
         "paper speaks of 500. Verdicts on accuracy are withheld below one pass."
     )
 
@@ -209,9 +209,7 @@ def _ablations(study: Study) -> str:
     """The reference and the systems of its kind: what differs, what it costs, and whether it matters."""
     if len(study.kin()) < 2:
         return ""
-    tests = comparison.paired_tests(
-        {name: study.right[name] for name in study.kin()}, study.reference, study.people_of(study.tested)
-    ).set_index("system")
+    tests = study.tests(study.kin()).set_index("system")
     rows = []
     for name in study.kin():
         whole = study.details[name]["whole"]
@@ -237,7 +235,7 @@ def _count(cost: dict[str, Any]) -> str:
 
 
 def _paired(study: Study) -> str:
-    tests = comparison.paired_tests(study.right, study.reference, study.people_of(study.tested))
+    tests = study.tests()
     if tests.empty:
         return ""
     rows = []
@@ -245,15 +243,19 @@ def _paired(study: Study) -> str:
         counts = str(row["reference_only"]), str(row["system_only"])
         rows.append([row["system"], comparison.sentence(row, study.reference), *counts, f"{row['p']:.2g}"])
     head = ["system", "what the test shows", f"only {study.reference} right", "only this one right", "p"]
-    kind = "McNemar's exact test" if study.people is None else "McNemar's exact test, all images of a person together,"
-    note = f"{kind} of {study.reference} against each system, whole test set, runs averaged; Holm over all rows."
+    note = (
+        f"{study.reference} against each system, whole test set; Holm over all rows. With three trainings or more of "
+        "each network a test is over trainings and people together, with fewer McNemar's exact test of two networks."
+    )
+    chance = study.not_above_chance()
+    note += f" Not above chance, nothing is concluded: {', '.join(chance)}." if chance else ""
     return f"## Paired tests\n\n{note}\n\n{table(head, rows, text_columns=2)}"
 
 
 def _cost(study: Study) -> str:
     rows = []
     for name, parts in study.details.items():
-        cost, done = parts["cost"], study.trainings[name]
+        cost, done = parts["cost"], study.training(name)
         counts = [f"{cost['parameters']:,}", f"{cost['flops'] / 1e6:,.1f}"] if "parameters" in cost else ["–", "–"]
         minutes = done["minutes"]  # to the hundredth, of all trainings: of a tenth and less no speed can be told
         each = f"{done['models'] * study.samples(name) / (60 * minutes):,.0f}" if minutes > 0.1 else "–"
@@ -284,7 +286,7 @@ def _audit(raw: FaceSet, clean: FaceSet) -> str:
 def _runs(study: Study) -> str:
     lines = ["## What the runs were", ""]
     for name, parts in study.details.items():
-        whole, done = parts["whole"], study.trainings[name]
+        whole, done = parts["whole"], study.training(name)
         minutes = done["minutes"]
         duration = f"{minutes:.1f} minutes" if minutes >= 1 else "less than a minute"
         trained = "1 training" if done["models"] == 1 else f"{done['models']} trainings"
@@ -295,16 +297,3 @@ def _runs(study: Study) -> str:
             f"The {whole['runs']['count']} runs one by one: {spread} %."
         )
     return "\n".join(lines)
-
-
-def _curves(study: Study) -> str:
-    """Figures 5 and 6 of the reference; where those of the others are."""
-    folder = f"../../{study.dataset}/{study.reference}"
-    return "\n\n".join(
-        [
-            "## ROC curves and confusion matrices (figures 5 and 6; whole test set, runs averaged)",
-            f"![Figure 5: ROC curves of {study.reference}]({folder}/roc.png)",
-            f"![Figure 6: confusion matrix of {study.reference}]({folder}/confusion.png)",
-            f"Those of the other systems: roc.png and confusion.png in metrics/{study.dataset}/<system>.",
-        ]
-    )

@@ -47,7 +47,7 @@ def _by_class(study: Study, names: list[str]) -> list[str]:
         return []
     of = study.conditions[study.reference].set_index(["class", "condition"])["accuracy"]
     rows = [[label, *(f"{100 * of[label, n]:.1f}" for n in names)] for label in study.classes if (label, "clean") in of]
-    note = f"Accuracy of {study.reference} by class, %; other systems: metrics/{study.dataset}/<system>/robustness.csv."
+    note = f"Accuracy of {study.reference} by class, %; other systems: data/{study.dataset}/results/robustness/."
     return [note, table(["class", *names], rows)]
 
 
@@ -91,7 +91,7 @@ def draw_figure_7(perturbed: FaceSet, faces: np.ndarray, path: Path) -> None:
 def single_faces(study: Study, perturbed: FaceSet, faces: np.ndarray, shown: bool) -> str:
     """Figure 7: the probability given to the true class of four single faces, by ours and those that it names."""
     wanted = [study.reference, *study.of_kinds(["vgg", "resnet"]), study.baseline]
-    tables = {name: study.faces[name].set_index(["face", "condition"]) for name in wanted if name in study.faces}
+    tables = {name: study.perturbed[name].set_index(["row", "condition"]) for name in wanted if name in study.perturbed}
     if not tables:
         return ""
     index = perturbed.index

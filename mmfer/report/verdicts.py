@@ -1,37 +1,59 @@
 """What the runs of one study say about each claim of the paper: reproduced, not reproduced, or not decidable.
 
-A verdict rests on tests that are corrected for their number, and is withheld where a system that the claim is about was
-not run, or where a network saw less than one pass over its training copies: the paper trained for 500 of them, and two
-networks in their first steps say little about which ends higher. What the tests show is told all the same.
+A verdict rests on tests that are corrected for their number. Where a network was trained fewer than three times they
+are about these networks alone, and the verdict says so. It is withheld where a system that the claim is about was not
+run or is not shown to be above chance, or where a network saw less than one pass over its training rows: the paper
+trained for 500 of them, and two networks in their first steps say little about which ends higher. What the tests show
+stands in the reason all the same.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mmfer.report import comparison
-from mmfer.report.comparison import LEVEL
+from mmfer.report.comparison import LEVEL, Answers
 from mmfer.report.paper import CLAIMS, SYSTEMS
 from mmfer.report.results import Study
+from mmfer.testing.statistics import Difference, compare_trainings
 
-ENOUGH = 1.0  # passes over the training copies, below which a network counts as hardly trained
+ENOUGH = 1.0  # passes over the training rows, below which a network counts as hardly trained
+REPRODUCED, NOT_REPRODUCED, OPEN = "reproduced", "not reproduced", "not decidable"
+HERE = " by these networks"  # ends a verdict that speaks of single trainings
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One claim of the paper, what these runs say of it, and why; `tested`: whether anything run bears on it."""
+    """One claim of the paper and what these runs say of it: a row of the report's first table."""
 
     claim: str
-    verdict: str
-    reason: str
-    tested: bool = True
+    verdict: str  # REPRODUCED, NOT_REPRODUCED, either of them with HERE, or OPEN
+    reason: str  # what it rests on, in words
+    tested: bool = True  # whether anything run bears on it
+    against: str = ""  # the system, or figure, that `effect` is measured against: the hardest to beat
+    effect: tuple[float, float, float] | None = None  # accuracy minus that of `against`, low, high (95 %), shares
+    ratio: float | None = None  # of times, where the claim is about speed
+    seeds: str = ""  # trainings of each network, the least and the most
+    faces: int = 0  # test images that were compared
+    passes: str = ""  # budget: passes of one training over its rows, the least and the most
 
-    def to_json(self) -> dict[str, str | bool]:
-        """As a plain dictionary."""
-        return asdict(self)
+    @property
+    def effect_text(self) -> str:
+        """The effect for a reader: "+1.2 points [0.4, 2.0] against vgg", "2.3 times the time of vgg", or a dash."""
+        if self.ratio is not None:
+            return f"{self.ratio:.1f} times the time of {self.against}"
+        if self.effect is None:
+            return "–"
+        value, low, high = (100 * part for part in self.effect)
+        return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}] against {self.against}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As a plain dictionary, with `effect_text`."""
+        return asdict(self) | {"effect_text": self.effect_text}
 
 
 def verdicts(study: Study) -> list[Verdict]:
@@ -42,17 +64,27 @@ def verdicts(study: Study) -> list[Verdict]:
 
 def _accuracy(study: Study) -> Verdict:
     claimed = CLAIMS[study.kind]["ours"]["overall"] / 100
-    details = study.details[study.reference]
-    parts = details["whole"]["averaged"], details["kept"]["averaged"]
-    return of_accuracy(claimed, *parts, unfinished(study, [study.reference]))
+    kept = study.predicted[study.reference]["kept"].to_numpy(dtype=bool)
+    parts = {"whole test set": np.ones(len(kept), dtype=bool), "faces found": kept}
+    answers = {name: study.answers(study.reference, chosen) for name, chosen in parts.items()}
+    found = {name: over_trainings(answers[name], study.groups(chosen)) for name, chosen in parts.items()}
+    doubts = _doubts(study, [study.reference])
+    verdict = of_accuracy(claimed, found, answers["whole test set"].enough, doubts)
+    return _with_budget(verdict, study, [study.reference], len(kept))
+
+
+def over_trainings(answers: Answers, people: np.ndarray | None) -> Difference:
+    """Accuracy with its interval: over trainings and people where there are enough, else of the runs averaged."""
+    right = answers.trainings if answers.random and answers.enough else answers.averaged[None]
+    return compare_trainings(right, np.zeros_like(right[:1]), people)  # minus a system that is never right
 
 
 def _better(study: Study) -> Verdict:
     """Against the systems of the paper's table of this data; on other data, against all that its tables have."""
     kinds = CLAIMS.get(study.kind, SYSTEMS)
     compared = study.of_kinds(kinds)
-    doubts = not_run(study, kinds), unfinished(study, [study.reference, *compared])
-    return of_tests("more accurate than the systems that it compares", _tests(study, compared), *doubts)
+    claim = "more accurate than the systems that it compares"
+    return _on_whole_set(study, claim, compared, not_run(study, kinds))
 
 
 def _modalities(study: Study) -> Verdict:
@@ -63,7 +95,7 @@ def _modalities(study: Study) -> Verdict:
     claim = "three modalities are more accurate than one or two"
     base = study.block(study.reference)
     if "branches" not in base:
-        return Verdict(claim, "not decidable", f"{study.reference} has no modalities that could be left out", False)
+        return Verdict(claim, OPEN, f"{study.reference} has no modalities that could be left out", tested=False)
     length = {"train.epochs", "train.max_minutes"}
     free = {name: length if study.samples(name) == study.samples(study.reference) else set() for name in study.kin()}
     alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches", "withhold"} | free[name]]
@@ -72,18 +104,24 @@ def _modalities(study: Study) -> Verdict:
     run = {frozenset(branches) for branches in used.values()}
     sets = [pick for size in (1, 2) for pick in combinations(base["branches"], size)]
     absent = [" + ".join(pick) for pick in sets if frozenset(pick) not in run]
-    doubts = absent, unfinished(study, [study.reference, *fewer])
-    return of_tests(claim, _tests(study, fewer), *doubts)
+    return _on_whole_set(study, claim, fewer, absent)
+
+
+def _on_whole_set(study: Study, claim: str, compared: list[str], absent: list[str]) -> Verdict:
+    names = [study.reference, *compared]
+    verdict = of_tests(claim, study.tests(compared), _doubts(study, names, absent))
+    return _with_budget(verdict, study, names, len(study.predicted[study.reference]))
 
 
 def _hidden(study: Study) -> Verdict:
-    kinds = ["vgg", "resnet"]
-    compared = [name for name in study.of_kinds(kinds) if name in study.faces]
-    right = {name: by_condition(study.faces[name]) for name in (study.reference, *compared) if name in study.faces}
-    rows = next(iter(right.values())).index.to_numpy() if right else np.array([], int)
-    tests = comparison.hidden_tests(right, study.reference, study.people_of(rows))
-    doubts = not_run(study, kinds), unfinished(study, [study.reference, *compared])
-    return of_tests("more often right than VGG and ResNet when faces are hidden or badly lit", tests, *doubts)
+    kinds, claim = ["vgg", "resnet"], "more often right than VGG and ResNet when faces are hidden or badly lit"
+    compared = [name for name in study.of_kinds(kinds) if name in study.perturbed]
+    names = [study.reference, *compared]
+    usable = study.comparable(compared) if study.reference in study.perturbed else []
+    tests = comparison.hidden_tests(study.answers_under, usable, study.reference, study.groups_under)
+    verdict = of_tests(claim, tests, _doubts(study, names, not_run(study, kinds)))
+    faces = study.perturbed.get(study.reference, pd.DataFrame({"row": []}))["row"].nunique()
+    return _with_budget(verdict, study, names, faces)
 
 
 def _faster(study: Study) -> Verdict:
@@ -95,14 +133,16 @@ def _faster(study: Study) -> Verdict:
     return of_speed({name: costs[name]["latency_ms"] for name in names}, widest, not_run(study, ["vgg", "resnet"]))
 
 
-def _tests(study: Study, names: list[str]) -> pd.DataFrame:
-    right = {name: study.right[name] for name in (study.reference, *names)}
-    return comparison.paired_tests(right, study.reference, study.people_of(study.tested))
+def _with_budget(verdict: Verdict, study: Study, names: list[str], faces: int) -> Verdict:
+    """With the trainings, images and passes of the networks among the systems that it is about."""
+    networks = [name for name in names if study.is_network(name)]
+    seeds = span([len(study.answers(name).trainings) for name in networks], "d")
+    return replace(verdict, seeds=seeds, faces=faces, passes=span([study.passes(name) for name in networks], ".2g"))
 
 
-def by_condition(faces: pd.DataFrame) -> pd.DataFrame:
-    """A system's faces.csv -> bool, a row for each face (its raw row), a column for each condition."""
-    return faces.pivot_table(index="face", columns="condition", values="right") == 1
+def span(values: Sequence[float], form: str) -> str:
+    """The least and the most of some values, "0.5–2"; one where they read the same, a dash where there are none."""
+    return "–".join(dict.fromkeys(format(value, form) for value in (min(values), max(values)))) if values else "–"
 
 
 def not_run(study: Study, kinds: Iterable[str]) -> list[str]:
@@ -111,7 +151,7 @@ def not_run(study: Study, kinds: Iterable[str]) -> list[str]:
 
 
 def unfinished(study: Study, names: Iterable[str]) -> list[str]:
-    """Networks that saw less than one pass over their training copies, those that saw as much together."""
+    """Networks that saw less than one pass over their training rows, those that saw as much together."""
     saw: dict[str, list[str]] = {}
     for name in names:
         if study.is_network(name) and study.passes(name) < ENOUGH:
@@ -119,45 +159,83 @@ def unfinished(study: Study, names: Iterable[str]) -> list[str]:
     return [f"{', '.join(few)} ({passes})" for passes, few in saw.items()]
 
 
-def doubt(absent: Sequence[str], few: Sequence[str]) -> list[str]:
-    """Why a claim cannot be decided; empty where it can."""
-    reasons = [f"not run: {', '.join(absent)}"] if absent else []
-    return reasons + ([f"less than one pass over the copies, of the paper's 500: {', '.join(few)}"] if few else [])
+@dataclass(frozen=True)
+class Doubts:
+    """Why a claim may not be decidable: systems by name, what each list says in `reasons`."""
+
+    absent: Sequence[str] = ()  # not run
+    few: Sequence[str] = ()  # saw too little data
+    at_chance: Sequence[str] = ()  # not shown to be above chance
+    reference_at_chance: bool = False
+
+    @property
+    def reasons(self) -> list[str]:
+        """A phrase for each kind that there is."""
+        said = {
+            "not run": self.absent,
+            "less than one pass over the training rows, of the paper's 500": self.few,
+            "not shown to be above chance, so that nothing is concluded from them": self.at_chance,
+        }
+        return [f"{text}: {', '.join(names)}" for text, names in said.items() if names]
 
 
-def of_tests(claim: str, tests: pd.DataFrame, absent: Sequence[str] = (), few: Sequence[str] = ()) -> Verdict:
+def _doubts(study: Study, names: list[str], absent: Sequence[str] = ()) -> Doubts:
+    at_chance = study.not_above_chance(names)
+    return Doubts(absent, unfinished(study, names), at_chance, study.reference in at_chance)
+
+
+def of_tests(claim: str, tests: pd.DataFrame, doubts: Doubts = Doubts()) -> Verdict:
     """The reference beats every other system, is beaten by one, or neither is shown.
 
-    `tests` is as comparison.paired_tests makes it; `absent` systems were not run, `few` saw too little data.
+    `tests` is as comparison.paired_tests makes it. A loss decides even where other systems were not run.
     """
-    if tests.empty:
-        reasons = ["no system to compare with was run", *doubt(absent, ())]
-        return Verdict(claim, "not decidable", "; ".join(reasons), tested=False)
+    if tests.empty or doubts.reference_at_chance:
+        nothing = [] if doubts.reference_at_chance else ["no system to compare with was run"]
+        tested = bool(doubts.at_chance)
+        return Verdict(claim, OPEN, "; ".join([*([] if tested else nothing), *doubts.reasons]), tested=tested)
     shown = tests["p"] < LEVEL
-    wins = shown & (tests["reference_only"] > tests["system_only"])
-    losses = shown & ~wins
+    wins, losses = shown & (tests["difference"] > 0), shown & (tests["difference"] < 0)
     kinds = {"more often right than": wins, "less often right than": losses, "no difference shown to": ~shown}
     found = [f"{text} {', '.join(tests['system'][which])}" for text, which in kinds.items() if which.any()]
-    doubts = doubt(absent, few)
-    reason = "; ".join([*found, *doubts])
-    if few or (doubts and not losses.any()):
-        return Verdict(claim, "not decidable", reason)
+    hardest = tests.loc[tests["difference"].idxmin()]
+    verdict = Verdict(
+        claim,
+        OPEN,
+        "; ".join([*found, *doubts.reasons]),
+        against=hardest["system"],
+        effect=(hardest["difference"], hardest["low"], hardest["high"]),
+    )
+    if doubts.few:
+        return verdict
     if losses.any():
-        return Verdict(claim, "not reproduced", reason)
-    return Verdict(claim, "reproduced" if wins.all() else "not decidable", reason)
+        return replace(verdict, verdict=NOT_REPRODUCED + ("" if tests["over_seeds"][losses].any() else HERE))
+    if wins.all() and not doubts.reasons:
+        return replace(verdict, verdict=REPRODUCED + ("" if tests["over_seeds"].all() else HERE))
+    return verdict
 
 
-def of_accuracy(claimed: float, whole: dict[str, float], kept: dict[str, float], few: Sequence[str] = ()) -> Verdict:
-    """The paper's overall accuracy, a share, against the intervals of the whole test set and of the faces found."""
+def of_accuracy(
+    claimed: float, found: dict[str, Difference], over_seeds: bool = True, doubts: Doubts = Doubts()
+) -> Verdict:
+    """The paper's overall accuracy, a share, against accuracies with their intervals, by test set: the one that comes
+    nearest counts. It is reproduced where an interval reaches it."""
     claim = f"overall accuracy of {100 * claimed:.2f} % on a test set that it filtered"
     shown = (
-        f"{name} {100 * part['accuracy']:.2f} % [{100 * part['accuracy_low']:.2f}, {100 * part['accuracy_high']:.2f}]"
-        for name, part in (("whole test set", whole), ("faces found", kept))
+        f"{name} {100 * part.difference:.2f} % [{100 * part.low:.2f}, {100 * part.high:.2f}]"
+        for name, part in found.items()
     )
-    reason = "; ".join([", ".join(shown), *doubt((), few)])
-    if max(whole["accuracy_high"], kept["accuracy_high"]) >= claimed:
-        return Verdict(claim, "reproduced", reason)
-    return Verdict(claim, "not decidable" if few else "not reproduced", reason)
+    best = max(found.values(), key=lambda part: part.high)
+    verdict = Verdict(
+        claim,
+        OPEN,
+        "; ".join([", ".join(shown), *doubts.reasons]),
+        against="the claim",
+        effect=(best.difference - claimed, best.low - claimed, best.high - claimed),
+    )
+    if best.high < claimed and doubts.reasons:
+        return verdict
+    word = REPRODUCED if best.high >= claimed else NOT_REPRODUCED
+    return replace(verdict, verdict=word + ("" if over_seeds else HERE))
 
 
 def of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = ()) -> Verdict:
@@ -165,10 +243,14 @@ def of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = 
     claim = "faster than the compared networks"
     others = {name: value for name, value in latency.items() if name != reference}
     if not others or reference not in latency:
-        return Verdict(claim, "not decidable", "no network to compare with was run", tested=False)
+        return Verdict(claim, OPEN, "no network to compare with was run", tested=False)
+    quickest = min(others, key=lambda name: others[name])
     own = f"{reference} takes {latency[reference]:.1f} ms a face on one core"
     faster = [f"{name} ({value:.1f})" for name, value in others.items() if value <= latency[reference]]
+    reason = f"{own}; as fast or faster: {', '.join(faster)}"
+    if not faster:
+        reason = "; ".join([f"{own}, the others from {others[quickest]:.1f}", *Doubts(absent).reasons])
+    verdict = Verdict(claim, OPEN, reason, against=quickest, ratio=latency[reference] / others[quickest])
     if faster:
-        return Verdict(claim, "not reproduced", f"{own}; as fast or faster: {', '.join(faster)}")
-    reason = "; ".join([f"{own}, the others from {np.min(list(others.values())):.1f}", *doubt(absent, ())])
-    return Verdict(claim, "not decidable" if absent else "reproduced", reason)
+        return replace(verdict, verdict=NOT_REPRODUCED)
+    return verdict if absent else replace(verdict, verdict=REPRODUCED)

@@ -2,38 +2,52 @@
 
 `turned_wrong` is the share of faces that a system got right when clean and gets wrong under the condition: the paper's
 NULL. The mean corruption error is the mean over corruptions of the error, itself a mean over severities (Hendrycks and
-Dietterich, 2019); the report divides it by that of a named baseline.
+Dietterich, 2019); the study divides it by that of a named baseline. What is written where: mmfer.report.results.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mmfer.data.faceset import FaceSet, open_faceset
+from mmfer.data.faceset import FaceSet, open_faceset, rows_digest
+from mmfer.files import new_folder, write_csv, write_json
 from mmfer.testing.corruptions import CORRUPTIONS, is_corruption
 from mmfer.training.device import choose_device
-from mmfer.training.models import load_model, model_name
+from mmfer.training.models import load_model, model_name, train_params
 
 
-def predict_perturbed(data: Path, system: str) -> tuple[np.ndarray, FaceSet]:
-    """Probabilities (rows, classes) float32 of data/perturbed by the models of one system, first seed.
+@dataclass(frozen=True)
+class Perturbed:
+    """Probabilities (rows, classes) float32 of data/perturbed by the models of one system."""
+
+    first: np.ndarray  # of the first seed, every condition
+    seeds: dict[int, np.ndarray]  # of every seed; rows of corruptions are NaN for all but the first
+    faces: FaceSet
+
+
+def predict_perturbed(data: Path, system: str) -> Perturbed:
+    """Predict every condition with the first seed, the paper's conditions with the others too.
 
     In cross-validation each face is predicted by the model that has not seen its fold.
     """
-    faces = open_faceset(data / "perturbed", needs=("images", "landmarks", "hog"))
-    models = data / "models" / system
-    folds = faces.index["fold"].to_numpy()
-    facts = load_model(sorted(models.glob("*seed*"))[0]).facts
-    device, seed = choose_device(facts["train"]["device"]), facts["train"]["seeds"][0]
-    probabilities = np.empty((len(faces), len(faces.classes)), np.float32)
-    for fold in np.unique(folds):
-        rows = np.flatnonzero(folds == fold)
-        stored = {"images": faces.images, "landmarks": faces.landmarks, "hog": faces.hog}
-        model = load_model(models / model_name(int(fold), seed), device)
-        probabilities[rows] = model.predict({name: array[rows] for name, array in stored.items()}, device)
-    return probabilities, faces
+    faces, models = open_faceset(data / "perturbed", needs=("images", "landmarks", "hog")), data / "models" / system
+    train, folds = train_params(models), faces.index["fold"].to_numpy()
+    device = choose_device(train["device"])
+    of_paper = ~faces.index["condition"].map(is_corruption).to_numpy(dtype=bool)
+    stored = {"images": faces.images, "landmarks": faces.landmarks, "hog": faces.hog}
+    seeds: dict[int, np.ndarray] = {}
+    for seed in train["seeds"]:
+        if not (models / model_name(int(folds.min()), seed)).exists():
+            continue  # an estimator has no random start: the first seed stands for all
+        seeds[seed] = np.full((len(faces), len(faces.classes)), np.nan, np.float32)
+        for fold in np.unique(folds):
+            rows = np.flatnonzero((folds == fold) & (of_paper | (len(seeds) == 1)))
+            model = load_model(models / model_name(int(fold), seed), device)
+            seeds[seed][rows] = model.predict({name: array[rows] for name, array in stored.items()}, device)
+    return Perturbed(next(iter(seeds.values())), seeds, faces)
 
 
 def by_condition(probabilities: np.ndarray, index: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
@@ -59,28 +73,65 @@ def by_condition(probabilities: np.ndarray, index: pd.DataFrame, classes: list[s
     return grouped.mean().round(4).assign(images=grouped.size()).reset_index()
 
 
-def by_face(probabilities: np.ndarray, index: pd.DataFrame) -> pd.DataFrame:
+def by_face(predicted: Perturbed) -> pd.DataFrame:
     """A row for each face and each of the paper's conditions, for paired tests and figure 7.
 
-    Columns: face (its row in raw), condition, right (0 or 1), probability (of the true class).
+    Columns: row (in raw), subject, condition, label, probability (of the true class, first seed), and the class that
+    each seed predicts, seed_<s>.
     """
+    index = predicted.faces.index
     label, rows = index["label"].to_numpy(dtype=np.int64), np.arange(len(index))
     table = pd.DataFrame(
         {
-            "face": index["parent"].to_numpy(),
+            "row": index["parent"].to_numpy(dtype=np.int64),
+            "subject": index["subject"].to_numpy(),
             "condition": index["condition"].to_numpy(),
-            "right": (probabilities.argmax(axis=1) == label).astype(int),
-            "probability": probabilities[rows, label].round(4),
+            "label": label,
+            "probability": predicted.first[rows, label],
         }
+        | {f"seed_{seed}": values.argmax(axis=1).astype(np.int8) for seed, values in predicted.seeds.items()}
     )
-    return table[[not is_corruption(name) for name in table["condition"]]]
+    return table[~table["condition"].map(is_corruption).to_numpy(dtype=bool)].reset_index(drop=True)
 
 
-def headline(table: pd.DataFrame) -> dict[str, Any]:
-    """Accuracy under each of the paper's conditions, and the mean corruption error."""
+def headline(table: pd.DataFrame) -> dict[str, float]:
+    """Accuracy under each of the paper's conditions, and the mean corruption error where corruptions were run."""
     accuracy = table[table["class"] == "all"].set_index("condition")["accuracy"]
-    corrupted = {name: accuracy[accuracy.index.str.startswith(f"{name} ")] for name in CORRUPTIONS}
-    errors = [1 - values.mean() for values in corrupted.values() if len(values)]
-    paper = accuracy.drop([key for values in corrupted.values() for key in values.index])
-    short = {name.replace(" ", "_"): round(float(value), 4) for name, value in paper.items()}
-    return short | {"mean_corruption_error": round(float(np.mean(errors)), 4)} if errors else short
+    errors = [1 - values.mean() for values in _by_corruption(accuracy).values()]
+    paper = accuracy[[not is_corruption(name) for name in accuracy.index]]
+    short = {str(name).replace(" ", "_"): round(float(value), 4) for name, value in paper.items()}
+    return short | ({"mean_corruption_error": round(float(np.mean(errors)), 4)} if errors else {})
+
+
+def main_figures(table: pd.DataFrame) -> dict[str, float]:
+    """What a table of all systems has room for: the mean accuracy where mouth or eyes are hidden, and `mce`, the mean
+    corruption error, where corruptions were run.
+    """
+    short = headline(table)
+    hidden = float(np.mean([value for name, value in short.items() if name.endswith("hidden")]))
+    error = {"mce": short["mean_corruption_error"]} if "mean_corruption_error" in short else {}
+    return {"hidden": round(hidden, 4)} | error
+
+
+def _by_corruption(accuracy: pd.Series) -> dict[str, pd.Series]:
+    """Accuracies of the severities of each corruption that was run."""
+    kinds = accuracy.index.str.rsplit(" ", n=1).str[0]
+    return {name: accuracy[kinds == name] for name in CORRUPTIONS if (kinds == name).any()}
+
+
+def write_results(predicted: Perturbed, folder: Path) -> pd.DataFrame:
+    """Write a folder of row-level results: details.json, faces.parquet, conditions.csv; return the last as a table."""
+    index, classes = predicted.faces.index, predicted.faces.classes
+    table = by_condition(predicted.first, index, classes)
+    details: dict[str, Any] = {
+        "dataset": predicted.faces.dataset,
+        "classes": classes,
+        "rows": rows_digest(index, np.flatnonzero(index["condition"] == "clean")),
+        "seeds": list(predicted.seeds),
+        "figures": headline(table),
+    }
+    with new_folder(folder) as temporary:
+        write_json(temporary / "details.json", details)
+        by_face(predicted).to_parquet(temporary / "faces.parquet", index=False)
+        write_csv(temporary / "conditions.csv", table)
+    return table

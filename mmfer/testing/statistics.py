@@ -3,17 +3,35 @@
 Shares are between 0 and 1. A class that does not occur among the labels has no recall; it is left out of every mean.
 """
 
+from dataclasses import asdict, dataclass
+
 import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn import metrics
 
 from mmfer.errors import MmferError
 from mmfer.training.calibration import expected_calibration_error
 
+LEVEL = 0.95  # of every interval
+
+
+def person_groups(subjects: pd.Series) -> np.ndarray | None:
+    """Subject of each image (N,), null where unknown -> a number for each image (N,): images of one person share it.
+
+    An image without a name has a number of its own. None where nobody is known.
+    """
+    numbers, names = pd.factorize(subjects)
+    if not len(names):
+        return None
+    unknown = numbers < 0
+    numbers[unknown] = len(names) + np.arange(unknown.sum())
+    return numbers
+
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
     """Counts (C, C), int64, of true class (rows) and predicted class (columns)."""
-    # int64 first: the index holds labels as int8, in which 12 * 12 overflows.
-    cells = np.asarray(labels, dtype=np.int64) * n_classes + np.asarray(predicted, dtype=np.int64)
-    return np.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes).astype(np.int64)
+    return metrics.confusion_matrix(labels, predicted, labels=np.arange(n_classes))
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -32,29 +50,6 @@ def macro_accuracy(labels: np.ndarray, predicted: np.ndarray, n_classes: int) ->
     return float(np.nanmean(class_recalls(labels, predicted, n_classes)))
 
 
-def roc_curve(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates, one point per distinct score, from (0, 0) to (1, 1).
-
-    scores (N,) are higher for positives, positive (N,) is bool and holds both values. Images of equal score enter
-    together, so a tie is a slanted step and its order never matters.
-    """
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    true_positives = np.cumsum(positive[order])[last_of_tie]
-    false_positives = last_of_tie + 1 - true_positives
-    fpr, tpr = (np.concatenate([[0.0], counts / counts[-1]]) for counts in (false_positives, true_positives))
-    return fpr, tpr
-
-
-def auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Area under the ROC curve of scores (N,): how often a positive outscores a negative, a tie being half a win."""
-    return _area(*roc_curve(scores, positive))
-
-
-def _area(fpr: np.ndarray, tpr: np.ndarray) -> float:
-    return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
-
-
 def class_roc_curves(
     probabilities: np.ndarray, labels: np.ndarray, classes: list[str]
 ) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
@@ -63,8 +58,8 @@ def class_roc_curves(
     for label, name in enumerate(classes):
         positive = labels == label
         if positive.any() and not positive.all():
-            fpr, tpr = roc_curve(probabilities[:, label], positive)
-            curves[name] = fpr, tpr, _area(fpr, tpr)
+            fpr, tpr, _ = metrics.roc_curve(positive, probabilities[:, label], drop_intermediate=True)
+            curves[name] = fpr, tpr, float(metrics.auc(fpr, tpr))
     return curves
 
 
@@ -82,7 +77,7 @@ def bootstrap_interval(
     groups: np.ndarray | None = None,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> tuple[float, float]:
     """Percentile bootstrap interval (low, high) of the "accuracy" or the "macro" accuracy.
 
@@ -123,19 +118,83 @@ def _units(
     return (hits > 0).astype(np.int64), (totals > 0).astype(np.int64), rows / rows.sum(), draws
 
 
+def above_chance(
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    n_classes: int,
+    groups: np.ndarray | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, float | bool]:
+    """Whether predictions are shown to be better than the best constant answer and than guessing.
+
+    `floor` is the share of the most frequent true class, at least 1 / n_classes; `low` the lower end of the accuracy's
+    95 % interval, exact (Clopper and Pearson) over images or, where groups (N,) are given, by bootstrap over these;
+    `above` whether it is over the floor. Of a system that is not, no comparison says anything.
+    """
+    hits, images = int((labels == predicted).sum()), len(labels)
+    floor = max(np.bincount(labels).max() / images, 1 / n_classes)
+    if groups is None:
+        low = stats.binomtest(hits, images).proportion_ci(LEVEL, method="exact").low
+    else:
+        low, _ = bootstrap_interval(labels, predicted, "accuracy", groups, resamples, seed)
+    return {"floor": round(float(floor), 4), "low": round(float(low), 4), "above": bool(low > floor)}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of system a minus that of b, a share, its 95 % interval, and the two-sided p value of no difference."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    def to_json(self) -> dict[str, float]:
+        """As a plain dictionary."""
+        return asdict(self)
+
+
+def compare_trainings(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None = None) -> Difference:
+    """Two systems over their trainings and the test images together.
+
+    right_a (A, N), right_b (B, N), bool: which images each training gets right; a single row stands for a system
+    without a random start. groups (N,): who is on an image, or None where images are independent.
+
+    Trainings and people are both samples. The variance of the difference is the sum of that of the trainings' mean
+    accuracy, for each system by itself, and that of the people's difference averaged over trainings (a ratio estimate,
+    for people have different numbers of images); the t distribution has Satterthwaite's degrees of freedom. This is
+    the analysis of readers and cases (Obuchowski and Rockette 1995, Hillis 2007) with trainings for readers, each
+    nested in its system. What trainings and images do together counts on both sides, so that the test errs on the safe
+    side. In cross-validation a training is that of all folds; that folds share training images is left out of account.
+    """
+    accuracies = right_a.mean(axis=1), right_b.mean(axis=1)
+    difference = float(accuracies[0].mean() - accuracies[1].mean())
+    by_image = right_a.mean(axis=0) - right_b.mean(axis=0)
+    group = np.arange(len(by_image)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    residuals = np.bincount(group, weights=by_image - difference)
+    n = len(residuals)
+    parts = [(n / (n - 1) * np.square(residuals).sum() / len(by_image) ** 2, n - 1)] if n > 1 else []
+    parts += [(values.var(ddof=1) / len(values), len(values) - 1) for values in accuracies if len(values) > 1]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:  # the same answers, or a single person
+        return Difference(difference, difference, difference, 1.0)
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    deviation = np.sqrt(variance)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * deviation)
+    p = float(2 * stats.t.sf(abs(difference) / deviation, freedom))
+    return Difference(difference, difference - reach, difference + reach, p)
+
+
 def mcnemar_exact(correct_a: np.ndarray, correct_b: np.ndarray) -> float:
-    """Two-sided exact p value of McNemar's test: do systems a and b err equally often on the same images?
+    """Two-sided exact p value of McNemar's test: do networks a and b err equally often on the same images?
 
     correct_a, correct_b: bool (N,). Only images on which one is right and the other wrong count; under the null
-    hypothesis each of them favours either side with probability one half.
+    hypothesis each of them favours either side with probability one half. It is about these two networks; another
+    training of the same systems is another pair.
     """
     only_a, only_b = int(np.sum(correct_a & ~correct_b)), int(np.sum(~correct_a & correct_b))
-    discordant = only_a + only_b
-    term = tail = 1  # exact integers: a thousand discordant pairs are beyond float64
-    for k in range(min(only_a, only_b)):
-        term = term * (discordant - k) // (k + 1)
-        tail += term
-    return min(1.0, 2 * tail / 2**discordant)
+    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def sign_flip_exact(correct_a: np.ndarray, correct_b: np.ndarray, groups: np.ndarray) -> float:

@@ -160,3 +160,14 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
     except Exception as error:  # safetensors, torch and skops each have their own
         raise MmferError(f"{folder}: weights missing or damaged ({error}); train again with `dvc repro`") from None
     return Model(facts, machine)
+
+
+def train_params(models: Path) -> dict[str, Any]:
+    """How the models of a folder were trained, the same of every fold and seed: the block `train` of their model.json.
+
+    MmferError where there is no model.
+    """
+    found = next(models.glob("*seed*/model.json"), None)
+    if found is None:
+        raise MmferError(f"{models}: no model there; train it with `dvc repro`")
+    return load_model(found.parent).facts["train"]

@@ -9,6 +9,7 @@ import dlib
 import numpy as np
 import pytest
 import torch
+from mmfer.testing.evaluation import test_views as views_of
 
 from mmfer.config import EvaluateParams, ExtractParams, PerturbParams
 from mmfer.data.faceset import open_faceset
@@ -16,7 +17,6 @@ from mmfer.face.augment import random_copies
 from mmfer.face.points import move_landmarks
 from mmfer.face.prepare import landmark_vector, prepare, standard_image
 from mmfer.face.shape_predictor import MODEL
-from mmfer.testing.evaluation import test_views as views_of
 from mmfer.testing.perturb import write_perturbed
 from mmfer.use.predictor import Predictor
 from tests.faces import write_faces

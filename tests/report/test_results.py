@@ -1,17 +1,22 @@
 """Reading what the stages wrote on one data set, on a tiny one that they really wrote."""
 
+import json
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from mmfer.config import EvaluateParams, PerturbParams, StudyParams, TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
-from mmfer.files import write_csv, write_json
+from mmfer.files import write_json
 from mmfer.report.results import read_study
 from mmfer.report.study import write_chapter
-from mmfer.testing.evaluation import evaluate, write_results
+from mmfer.testing import robustness
+from mmfer.testing.evaluate import evaluate, write_results
 from mmfer.testing.perturb import write_perturbed
-from mmfer.testing.robustness import by_condition, by_face, predict_perturbed
+from mmfer.testing.robustness import predict_perturbed
 from mmfer.training.train import train_all
 from tests.tiny import write_tiny
 
@@ -28,48 +33,81 @@ PARAMS = StudyParams(reference="ours", baseline="svm", faces_per_class=1)
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """The data and metrics folders of a tiny data set with people in four folds, all but robustness for `image`."""
+def data(tmp_path_factory):
+    """The data folder of a tiny data set with people in four folds, with all results but robustness for `image`."""
     root = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        data, metrics = write_tiny(root / "data/tiny", folds=4), root / "metrics/tiny"
-        write_perturbed(data, data / "perturbed", PerturbParams(images=10, severities=[3]), 1)
+        folder = write_tiny(root / "data/tiny", folds=4)
+        write_perturbed(folder, folder / "perturbed", PerturbParams(images=10, severities=[3]), 1)
         for name, (block, own) in SYSTEMS.items():
             train = TrainParams(epochs=2, batch_size=16, device="cpu", seeds=[0]).model_copy(update=own)
-            summary, _ = train_all(data, (name, block), train, lambda *_: None)
-            write_json(metrics / name / "train.json", summary)
-            write_results(evaluate(data, name, EvaluateParams(runs=2, bootstrap=100)), metrics / name)
+            train_all(folder, (name, block), train, lambda *_: None)
+            result = evaluate(folder, name, EvaluateParams(runs=2, bootstrap=100))
+            write_results(result, folder / "results/evaluate" / name)
             if name != "image":
-                probabilities, faces = predict_perturbed(data, name)
-                write_csv(metrics / name / "robustness.csv", by_condition(probabilities, faces.index, faces.classes))
-                write_csv(metrics / name / "faces.csv", by_face(probabilities, faces.index))
-    return data, metrics
+                robustness.write_results(predict_perturbed(folder, name), folder / "results/robustness" / name)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def study(folders):
-    data, metrics = folders
-    return read_study(open_faceset(data / "raw"), open_faceset(data / "features"), metrics, PARAMS)
+def study(data):
+    return read_study(data / "results", PARAMS)
 
 
-def test_right_answers_are_those_of_the_averaged_probabilities(study, folders):
+def test_right_answers_are_those_of_the_stored_probabilities(study, data):
+    labels = open_faceset(data / "raw").index["label"].to_numpy()
     for name in SYSTEMS:
-        with np.load(folders[0] / "predictions" / f"{name}.npz") as stored:
-            right = stored["probabilities"][0].mean(axis=0).argmax(axis=1) == stored["labels"]
-            np.testing.assert_array_equal(study.tested, stored["parent"])
-        np.testing.assert_array_equal(study.right[name], right)
+        with np.load(data / "results/evaluate" / name / "probabilities.npz") as stored:
+            runs, seeds = stored["runs"], stored["seeds"]
+        answers = study.answers(name)
+        np.testing.assert_array_equal(answers.averaged, runs.mean(axis=0).argmax(axis=1) == labels)
+        np.testing.assert_array_equal(answers.trainings, seeds.argmax(axis=2) == labels)
+    kept = study.predicted["ours"]["kept"].to_numpy(dtype=bool)
+    np.testing.assert_array_equal(study.answers("ours", kept).averaged, study.answers("ours").averaged[kept])
 
 
-def test_the_people_of_test_images_are_known(study):
-    assert study.people_of(study.tested).tolist() == [f"p{row // 3}" for row in range(60)]
+def test_perturbed_faces_that_are_clean_are_answered_as_the_plain_test_images(study):
+    plain = study.predicted["ours"].set_index("row")
+    clean = study.perturbed["ours"].query("condition == 'clean'")
+    assert (clean["seed_0"].to_numpy() == plain.loc[clean["row"], "run_0"].to_numpy()).mean() > 0.7
+    assert study.answers_under("ours", "clean").trainings.tolist() == [clean["right"].tolist()]
 
 
-def test_passes_count_the_rows_of_one_training(study):
-    # 54 of 60 faces are kept, three copies each, three of four folds train.
-    assert study.copies == pytest.approx(54 * 3 * 3 / 4, abs=1)
-    assert study.passes("ours") == pytest.approx(2, abs=0.3)
+def test_the_people_of_test_images_are_known(study, data):
+    people = open_faceset(data / "raw").index["subject"]
+    groups = study.groups()
+    assert len(groups) == 60
+    assert (groups[:, None] == groups).sum() == 60 * 3
+    assert all(len(set(groups[people == person])) == 1 for person in people.unique())
+    hidden = study.perturbed["ours"].query("condition == 'eyes hidden'")["subject"]
+    assert len(set(study.groups_under("eyes hidden"))) == hidden.nunique()
+
+
+def test_a_person_without_a_name_is_a_group_of_its_own(study):
+    table = study.predicted["ours"].copy()
+    table.loc[[0, 1], "subject"] = None
+    groups = replace(study, predicted={"ours": table}).groups()
+    assert groups is not None
+    assert len(set(groups)) == 20 + 2
+    table["subject"] = None
+    assert replace(study, predicted={"ours": table}).groups() is None
+
+
+def test_passes_count_the_rows_that_one_training_draws_from(study):
+    # 54 of 60 faces are kept, three copies each, three of four folds train: about 121 rows, seven whole batches.
+    assert study.passes("ours") == pytest.approx(2 * (121 // 16) * 16 / 121, abs=0.06)
     assert not study.is_network("svm")
+    assert study.samples("ours") == pytest.approx(2 * 112, abs=16)
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "robustness"])
+def test_results_on_other_images_are_refused(data, tmp_path, stage):
+    shutil.copytree(data / "results", tmp_path / "results")
+    path = tmp_path / "results" / stage / "lenet/details.json"
+    write_json(path, json.loads(path.read_text()) | {"rows": "other"})
+    with pytest.raises(MmferError, match=rf"results/{stage}: lenet and ours were measured on different images"):
+        read_study(tmp_path / "results", PARAMS)
 
 
 def test_what_changed_names_settings_of_system_and_training(study):
@@ -87,16 +125,26 @@ def test_the_reference_comes_first_then_the_most_accurate(study):
     assert accuracies == sorted(accuracies, reverse=True)
 
 
-def test_a_reference_that_was_not_run_is_named(folders):
-    data, metrics = folders
-    raw, features = open_faceset(data / "raw"), open_faceset(data / "features")
+def test_a_reference_that_was_not_run_is_named(data):
     with pytest.raises(MmferError, match=r"study\.reference: systems\.oours: not there; did you mean ours\?"):
-        read_study(raw, features, metrics, StudyParams(reference="oours", baseline="svm"))
+        read_study(data / "results", StudyParams(reference="oours", baseline="svm"))
 
 
-def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(folders):
-    data, metrics = folders
-    text = write_chapter(data, metrics, metrics.parent / "studies/tiny", PARAMS).with_suffix(".md").read_text()
+def test_systems_at_chance_are_not_compared(study):
+    details = dict(study.details)
+    details["lenet"] = details["lenet"] | {"whole": details["lenet"]["whole"] | {"chance": {"above": False}}}
+    for name in ("ours", "svm"):
+        details[name] = details[name] | {"whole": details[name]["whole"] | {"chance": {"above": True}}}
+    part = replace(study, details=details)
+    assert part.not_above_chance(["ours", "lenet", "svm"]) == ["lenet"]
+    assert part.comparable(["ours", "lenet", "svm"]) == ["ours", "svm"]
+    assert part.tests(["lenet", "svm"])["system"].tolist() == ["svm"]
+    details["ours"] = details["lenet"]
+    assert replace(study, details=details).tests().empty
+
+
+def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(data):
+    text = write_chapter(data, data.parents[1] / "studies/tiny", PARAMS).with_suffix(".md").read_text()
     for part in ("Verdicts", "Data", "Accuracy, %", "By class", "Ablations", "Paired tests", "Robustness", "Cost"):
         assert f"## {part}" in text
     robustness = text.split("## Robustness")[1].split("## Four faces")[0]
@@ -106,22 +154,12 @@ def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(
     ablations = text.split("## Ablations")[1].split("## Paired")[0]
     cells = {line.count("|") for line in ablations.splitlines() if line.startswith("|")}
     assert len(cells) == 1  # rows as long as the head
-    assert "all images of a person together" in text
-
-
-@pytest.mark.parametrize(("minutes", "speed"), [(0.0, "–"), (0.5, "80")])
-def test_the_speed_of_a_training_is_told_where_its_time_was_measured(folders, minutes, speed):
-    data, metrics = folders
-    write_json(metrics / "svm/train.json", {"models": 4, "samples_seen": 2400, "minutes": minutes, "device": "cpu"})
-    text = write_chapter(data, metrics, metrics.parent / "studies/cost", PARAMS).with_suffix(".md").read_text()
-    row = next(line for line in text.split("## Cost")[1].splitlines() if line.startswith("| svm"))
-    assert row.endswith(f"| {minutes} | 4 | 600 | {speed} |")
+    assert "over trainings and people together" in text
 
 
 @pytest.mark.parametrize("reference", ["svm", "lenet"])
-def test_an_estimator_or_a_network_without_branches_can_be_the_reference(folders, reference):
-    data, metrics = folders
+def test_an_estimator_or_a_network_without_branches_can_be_the_reference(data, reference):
     params = StudyParams(reference=reference, baseline="svm", faces_per_class=1)
-    text = write_chapter(data, metrics, metrics.parent / "studies" / reference, params).with_suffix(".md").read_text()
+    text = write_chapter(data, data.parents[1] / "studies" / reference, params).with_suffix(".md").read_text()
     assert f"{reference} has no modalities that could be left out" in text
     assert "| faster than the compared networks | **not decidable** |" in text

@@ -1,12 +1,24 @@
 """Verdicts on the paper's claims against hand-made studies."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mmfer.report.comparison import HARDER, paired_tests
+from mmfer.report.comparison import HARDER, Answers, paired_tests
 from mmfer.report.results import Study
-from mmfer.report.verdicts import by_condition, of_accuracy, of_speed, of_tests, unfinished, verdicts
+from mmfer.report.verdicts import (
+    Doubts,
+    of_accuracy,
+    of_speed,
+    of_tests,
+    over_trainings,
+    span,
+    unfinished,
+    verdicts,
+)
+from mmfer.testing.statistics import Difference
 
 FACES = 40
 
@@ -17,50 +29,44 @@ def right(*wrong):
     return hits
 
 
-def faces(hits):
-    return pd.concat(
-        pd.DataFrame({"face": range(FACES), "condition": name, "right": hits.astype(int), "probability": 0.5})
-        for name in ["clean", *HARDER]
-    )
+WEAK, SEEDS = right(*range(20)), [0, 1, 2]
+ALL = ("vgg", "resnet", "pramerdorfer", "agrawal", "svm", "shan")
 
 
-def study(right_by_system, blocks=None, passes=2.0, kind="synthetic", latency=None):
-    """A study in which each system is a network that saw `passes` times the 100 training copies."""
-    figures = {"averaged": {"accuracy": 0.6, "accuracy_low": 0.58, "accuracy_high": 0.62}}
+def answered(hits, seeds):
+    """The columns of faces.parquet for a system that gives the same answers in each training."""
+    classes = np.where(hits, 0, 1)
+    return {"label": 0, "subject": None, "averaged": classes} | {f"seed_{seed}": classes for seed in seeds}
+
+
+def study(right_by_system, blocks=None, passes=2.0, kind="synthetic", latency=None, seeds=SEEDS, at_chance=()):
+    """A study in which each system is a network that saw `passes` times the 100 rows that it trains on."""
     blocks = {"ours": {"kind": "ours", "branches": ["image", "landmarks", "hog"]}} | (blocks or {})
     details = {
         name: {
-            "whole": figures,
-            "kept": figures,
+            "kind": kind,
+            "whole": {"chance": {"above": name not in at_chance}},
             "trained": {"epochs": 1},
             "trained_params": blocks.get(name, {"kind": name}),
+            "train": {},
+            "training": {"samples_seen": 100 * passes, "models": 1, "passes": passes},
             "cost": {"latency_ms": (latency or {}).get(name, 1.0), "parameters": 10},
         }
         for name in right_by_system
     }
-    return Study(
-        dataset="d",
-        kind=kind,
-        classes=["a", "b"],
-        details=details,
-        trainings={name: {"samples_seen": 100 * passes, "models": 1} for name in right_by_system},
-        right=right_by_system,
-        tested=np.arange(FACES),
-        people=None,
-        conditions={},
-        faces={name: faces(hits) for name, hits in right_by_system.items()},
-        copies=100,
-        reference="ours",
-        baseline="ours",
-    )
+    tables = {
+        name: pd.DataFrame(answered(hits, seeds) | {"row": range(FACES), "kept": right(39)})
+        for name, hits in right_by_system.items()
+    }
+    perturbed = {
+        name: pd.concat([table.assign(condition=condition) for condition in ["clean", *HARDER]], ignore_index=True)
+        for name, table in tables.items()
+    }
+    return Study(details, tables, {}, perturbed, reference="ours", baseline="ours")
 
 
 def verdict(of, about):
     return next(v for v in verdicts(of) if about in v.claim)
-
-
-WEAK = right(*range(20))
-ALL = ("vgg", "resnet", "pramerdorfer", "agrawal", "svm", "shan")
 
 
 def test_a_claim_is_reproduced_where_all_that_it_names_are_beaten():
@@ -75,20 +81,68 @@ def test_a_claim_is_not_reproduced_where_one_of_them_is_better():
     assert "less often right than shan" in found.reason
 
 
+@pytest.mark.parametrize("seeds", [[0], [0, 1]])
+def test_fewer_than_three_trainings_speak_of_these_networks_alone(seeds):
+    won = study({"ours": right()} | dict.fromkeys(ALL, WEAK), seeds=seeds)
+    assert verdict(won, "systems that it compares").verdict == "reproduced by these networks"
+    lost = study({"ours": WEAK} | dict.fromkeys(ALL, right()), seeds=seeds)
+    assert verdict(lost, "systems that it compares").verdict == "not reproduced by these networks"
+    assert verdict(study({"ours": right()}, kind="fer2013", seeds=seeds), "83.37 %").verdict.endswith("these networks")
+
+
+def test_a_verdict_states_the_effect_on_what_is_hardest_to_beat_and_what_it_rests_on():
+    systems = {"ours": right(), "vgg": WEAK, "resnet": right(*range(8))}
+    found = verdict(study(systems), "systems that it compares")
+    assert found.against == "resnet"
+    assert found.effect[0] == pytest.approx(0.2)
+    assert found.effect[1] < 0.2 < found.effect[2]
+    assert found.effect_text.startswith("+20.0 points [+")
+    assert found.effect_text.endswith("] against resnet")
+    assert (found.seeds, found.faces, found.passes) == ("3", FACES, "2")
+    assert json.loads(json.dumps(found.to_json()))["effect_text"] == found.effect_text
+
+
+def test_a_span_is_the_least_and_the_most():
+    assert span([3, 10, 5], "d") == "3–10"
+    assert span([2, 2], "d") == "2"
+    assert span([], "d") == "–"
+
+
 def test_a_claim_about_systems_that_were_not_run_is_not_decidable():
     found = verdict(study({"ours": right(), "vgg": WEAK}), "systems that it compares")
     assert found.verdict == "not decidable"
     assert "not run: ResNet, Pramerdorfer & Kampel, Agrawal & Mittal, SVM, Shan et al." in found.reason
 
 
-def test_networks_that_saw_less_than_one_pass_decide_nothing_but_the_tests_are_told():
+def test_nothing_is_concluded_from_a_system_at_chance():
+    part = study({"ours": right()} | dict.fromkeys(ALL, WEAK), at_chance=["vgg"])
+    found = verdict(part, "systems that it compares")
+    assert found.verdict == "not decidable"
+    assert "more often right than resnet, pramerdorfer" in found.reason
+    assert found.reason.endswith("not shown to be above chance, so that nothing is concluded from them: vgg")
+    hidden = verdict(part, "hidden")
+    assert hidden.verdict == "not decidable"
+    assert "vgg (" not in hidden.reason
+    alone = verdict(study({"ours": right(), "vgg": WEAK, "resnet": WEAK}, at_chance=["vgg", "resnet"]), "hidden")
+    assert (alone.verdict, alone.effect, alone.tested) == ("not decidable", None, True)
+
+
+def test_a_reference_at_chance_decides_nothing():
+    part = study({"ours": WEAK} | dict.fromkeys(ALL, right()), at_chance=["ours"], kind="fer2013")
+    for about in ("systems that it compares", "hidden", "83.37 %"):
+        assert verdict(part, about).verdict == "not decidable"
+
+
+def test_networks_that_saw_less_than_one_pass_decide_nothing_but_the_tests_are_stated():
     short = study({"ours": right()} | dict.fromkeys(ALL, WEAK), passes=0.25)
     found = verdict(short, "systems that it compares")
     assert found.verdict == "not decidable"
     assert "more often right than vgg" in found.reason
-    assert "less than one pass over the copies, of the paper's 500: ours, vgg, " in found.reason
+    assert "less than one pass over the training rows, of the paper's 500: ours, vgg, " in found.reason
     assert unfinished(short, ["ours", "vgg"]) == ["ours, vgg (0.25)"]
     assert unfinished(study({"ours": right()}, passes=1.0), ["ours"]) == []
+    lost = study({"ours": WEAK} | dict.fromkeys(ALL, right()), passes=0.25)
+    assert verdict(lost, "systems that it compares").verdict == "not decidable"
 
 
 def test_an_ensemble_stands_for_the_system_whose_networks_it_averages():
@@ -126,7 +180,7 @@ def test_as_many_samples_are_as_long_a_training_whatever_ended_it():
     run.details["ours"]["train"] = {"epochs": 1000, "max_minutes": 125.0}
     run.details["weak0"]["train"] = {"epochs": 53, "max_minutes": None}
     assert verdict(run, "three modalities").reason.startswith("more often right than weak0")
-    run.trainings["weak0"]["samples_seen"] += 100
+    run.details["weak0"]["training"]["samples_seen"] += 100
     assert verdict(run, "three modalities").reason.startswith("no system to compare with was run")
     assert not verdict(run, "three modalities").tested
 
@@ -136,7 +190,15 @@ def test_hidden_faces_are_compared_with_the_networks_that_the_claim_names():
     assert found.verdict == "reproduced"
     assert "vgg (mouth hidden)" in found.reason
     assert "svm" not in found.reason
+    assert found.faces == FACES
     assert verdict(study({"ours": right(), "svm": WEAK}), "hidden").verdict == "not decidable"
+
+
+def test_a_reference_without_robustness_is_not_compared_on_hidden_faces():
+    part = study({"ours": right(), "vgg": WEAK, "resnet": WEAK})
+    part.perturbed.pop("ours")
+    found = verdict(part, "hidden")
+    assert (found.verdict, found.tested) == ("not decidable", False)
 
 
 def test_speed_is_that_of_the_widest_network_of_its_kind():
@@ -146,19 +208,40 @@ def test_speed_is_that_of_the_widest_network_of_its_kind():
     found = verdict(run, "faster")
     assert found.verdict == "not reproduced"
     assert found.reason == "wide takes 9.0 ms a face on one core; as fast or faster: vgg (5.0), resnet (1.0)"
+    assert found.effect_text == "9.0 times the time of resnet"
 
 
 def test_the_papers_accuracy_is_a_claim_where_it_gives_one():
     assert not [v for v in verdicts(study({"ours": right()})) if "overall accuracy" in v.claim]
-    assert verdict(study({"ours": right()}, kind="fer2013"), "83.37 %").verdict == "not reproduced"
-    assert verdict(study({"ours": right()}, kind="fer2013", passes=0.1), "83.37 %").verdict == "not decidable"
+    assert verdict(study({"ours": WEAK}, kind="fer2013"), "83.37 %").verdict == "not reproduced"
+    assert verdict(study({"ours": right(1)}, kind="fer2013"), "83.37 %").verdict == "reproduced"
+    assert verdict(study({"ours": WEAK}, kind="fer2013", passes=0.1), "83.37 %").verdict == "not decidable"
+
+
+def test_the_accuracy_of_faces_found_is_that_of_these_alone():
+    found = verdict(study({"ours": right(39)}, kind="fer2013"), "83.37 %")  # the face that is not kept is wrong
+    assert "whole test set 97.50 %" in found.reason
+    assert "faces found 100.00 % [100.00, 100.00]" in found.reason
 
 
 def test_an_accuracy_is_reproduced_if_an_interval_reaches_it():
-    low = {"accuracy": 0.6, "accuracy_low": 0.58, "accuracy_high": 0.62}
-    high = {"accuracy": 0.8, "accuracy_low": 0.77, "accuracy_high": 0.84}
-    assert of_accuracy(0.8337, low, low).verdict == "not reproduced"
-    assert of_accuracy(0.8337, low, high).verdict == "reproduced"
+    low, high = Difference(0.6, 0.58, 0.62, 0.0), Difference(0.8, 0.77, 0.84, 0.0)
+    missed = of_accuracy(0.8337, {"whole": low, "found": low})
+    assert missed.verdict == "not reproduced"
+    assert missed.effect == pytest.approx((-0.2337, -0.2537, -0.2137))
+    reached = of_accuracy(0.8337, {"whole": low, "found": high})
+    assert reached.verdict == "reproduced"
+    assert reached.effect_text == "-3.4 points [-6.4, +0.6] against the claim"
+
+
+def test_an_accuracy_over_trainings_has_their_spread_in_its_interval():
+    hits = np.zeros((3, 100), dtype=bool)
+    for row, count in zip(hits, (60, 70, 80), strict=True):
+        row[:count] = True
+    one = over_trainings(Answers(hits[1], hits[:1], random=True), None)
+    three = over_trainings(Answers(hits[1], hits, random=True), None)
+    assert (one.difference, three.difference) == pytest.approx((0.7, 0.7))
+    assert three.high - three.low > 1.3 * (one.high - one.low)
 
 
 def test_speed_is_the_least_latency():
@@ -166,20 +249,19 @@ def test_speed_is_the_least_latency():
     assert of_speed({"ours": 3.0, "vgg": 2.0}, "ours").verdict == "not reproduced"
     assert of_speed({"ours": 3.0}, "ours").verdict == "not decidable"
     assert of_speed({"ours": 1.0, "agrawal": 2.0}, "ours", absent=["VGG"]).verdict == "not decidable"
+    assert of_speed({"ours": 1.0, "vgg": 2.0}, "ours").ratio == 0.5
 
 
 def test_no_difference_decides_nothing():
-    tests = paired_tests({"ours": right(), "even": right(1, 2)}, "ours")
+    def once(hits):
+        return Answers(hits, hits[None], random=True)
+
+    tests = paired_tests({"ours": once(right()), "even": once(right(1, 2))}, "ours")
     assert of_tests("c", tests).verdict == "not decidable"
     assert of_tests("c", tests).reason == "no difference shown to even"
     assert of_tests("c", tests[:0]).verdict == "not decidable"
-
-
-def test_faces_by_condition_are_a_row_each():
-    table = by_condition(faces(right(3)))
-    assert table.shape == (FACES, 6)
-    assert not table.loc[3].any()
-    assert table.drop(index=3).all(axis=None)
+    assert not of_tests("c", tests[:0]).tested
+    assert of_tests("c", tests, Doubts(absent=["VGG"])).reason == "no difference shown to even; not run: VGG"
 
 
 @pytest.mark.parametrize("gap", ["wins", "losses"])

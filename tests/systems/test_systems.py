@@ -14,7 +14,7 @@ from mmfer.config import EvaluateParams, TrainParams
 from mmfer.errors import MmferError
 from mmfer.systems import INPUTS, system_params
 from mmfer.systems.layers import ChannelGate, Fusion, SpatialGate
-from mmfer.testing.evaluation import evaluate
+from mmfer.testing.evaluate import evaluate
 from mmfer.training.train import train_all
 from tests.tiny import write_tiny
 

@@ -1,17 +1,32 @@
 """Robustness figures against a hand-made case."""
 
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from mmfer.config import PerturbParams, TrainParams
+from mmfer.data.faceset import open_faceset, rows_digest
+from mmfer.testing import robustness
+from mmfer.testing.corruptions import is_corruption
 from mmfer.testing.perturb import write_perturbed
-from mmfer.testing.robustness import by_condition, by_face, headline, predict_perturbed
+from mmfer.testing.robustness import (
+    Perturbed,
+    by_condition,
+    by_face,
+    headline,
+    main_figures,
+    predict_perturbed,
+    write_results,
+)
+from mmfer.training import models
+from mmfer.training.models import model_name
 from mmfer.training.train import train_all
 from tests.tiny import write_tiny
 
 CLASSES = ["a", "b"]
-BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
 
 
 @pytest.fixture
@@ -52,20 +67,83 @@ def test_the_mean_corruption_error_is_a_mean_over_corruptions_of_means_over_seve
 
 
 def test_each_face_is_listed_under_the_papers_conditions_alone(index, probabilities):
-    table = by_face(probabilities, index.assign(parent=[7, 8, 9, 12] * 5))
+    faces = SimpleNamespace(index=index.assign(parent=[7, 8, 9, 12] * 5, subject=["p", None, "q", "q"] * 5))
+    other = np.where(index["condition"].eq("clean").to_numpy()[:, None], probabilities[:, ::-1], np.nan)
+    table = by_face(Perturbed(probabilities, {3: probabilities, 4: other}, faces))
     assert table["condition"].tolist() == ["clean"] * 4 + ["mouth hidden"] * 4
-    assert table["face"].tolist() == [7, 8, 9, 12] * 2
-    assert table["right"].tolist() == [1, 1, 1, 0, 1, 0, 1, 0]
+    assert table["row"].tolist() == [7, 8, 9, 12] * 2
+    assert (table["seed_3"] == table["label"]).astype(int).tolist() == [1, 1, 1, 0, 1, 0, 1, 0]
+    assert (table["seed_4"] == table["label"])[:4].astype(int).tolist() == [0, 0, 0, 1]
     np.testing.assert_allclose(table["probability"][:4], [0.9, 0.8, 0.7, 0.4])
 
 
-@pytest.mark.parametrize("folds", [0, 4])
-def test_each_face_is_predicted_by_a_model_that_has_not_seen_it(tmp_path, monkeypatch, folds):
+def test_a_table_of_systems_has_the_mean_of_hidden_faces_and_of_corruptions():
+    names = ["clean", "mouth hidden", "eyes hidden", "mouth and eyes hidden", "rotation", "fog 1"]
+    table = pd.DataFrame({"condition": names, "class": "all", "accuracy": [0.9, 0.6, 0.5, 0.1, 0.8, 0.7]})
+    assert main_figures(table) == {"hidden": 0.4, "mce": 0.3}
+    assert main_figures(table[:5]) == {"hidden": 0.4}
+
+
+class Marked:
+    """In place of a model: gives its fold and seed away as probabilities."""
+
+    def __init__(self, folder, device="cpu"):
+        fold, _, seed = folder.name.rpartition("seed")
+        self.mark = 10 * int(seed) + int(fold.strip("fold-") or 0)
+        self.facts = {"train": {"seeds": [2, 10], "device": "cpu"}}
+
+    def predict(self, stored, device="cpu"):
+        return np.full((len(stored["images"]), 3), self.mark, np.float32)
+
+
+@pytest.fixture(params=[0, 4], ids=["split", "folds"])
+def perturbed(tmp_path, request):
+    """A tiny data set, perturbed, with empty folders for the models of two seeds; how many folds it has."""
+    data = write_tiny(tmp_path / "data", folds=request.param)
+    write_perturbed(data, data / "perturbed", PerturbParams(images=20, severities=[3]), 1)
+    for fold in range(request.param) or [-1]:
+        for seed in (2, 10):
+            folder = data / "models/net" / model_name(fold, seed)
+            folder.mkdir(parents=True)
+            (folder / "model.json").touch()
+    return data
+
+
+def test_each_face_is_predicted_by_the_models_that_have_not_seen_its_fold(perturbed, monkeypatch):
+    monkeypatch.setattr(robustness, "load_model", Marked)
+    monkeypatch.setattr(models, "load_model", Marked)
+    found = predict_perturbed(perturbed, "net")
+    folds = found.faces.index["fold"].clip(lower=0).to_numpy()
+    assert list(found.seeds) == [2, 10]
+    np.testing.assert_array_equal(found.first[:, 0], 20 + folds)
+    of_paper = ~found.faces.index["condition"].map(is_corruption).to_numpy(dtype=bool)
+    assert 0 < of_paper.sum() < len(of_paper)
+    np.testing.assert_array_equal(found.seeds[10][of_paper, 0], (100 + folds)[of_paper])
+    assert np.isnan(found.seeds[10][~of_paper]).all()
+
+
+def test_results_name_the_faces_by_their_digest(perturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(robustness, "load_model", Marked)
+    monkeypatch.setattr(models, "load_model", Marked)
+    found = predict_perturbed(perturbed, "net")
+    table = write_results(found, tmp_path / "net")
+    assert {file.name for file in (tmp_path / "net").iterdir()} == {"details.json", "faces.parquet", "conditions.csv"}
+    details = json.loads((tmp_path / "net/details.json").read_text())
+    faces, raw = pd.read_parquet(tmp_path / "net/faces.parquet"), open_faceset(perturbed / "raw").index
+    drawn = faces.loc[faces["condition"] == "clean", "row"].to_numpy()
+    assert details["rows"] == rows_digest(raw, drawn)
+    assert faces["label"].tolist() == raw["label"][faces["row"]].tolist()
+    assert faces["subject"].tolist() == raw["subject"][faces["row"]].tolist()
+    assert len(table) == len(pd.read_csv(tmp_path / "net/conditions.csv"))
+    assert details["figures"] == headline(table)
+
+
+def test_a_trained_system_predicts_every_condition(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data = write_tiny(tmp_path / "data", folds=folds)
-    params = TrainParams(epochs=4, batch_size=16, device="cpu", seeds=[0])
-    train_all(data, ("net", BLOCK), params, lambda *_: None)
+    data = write_tiny(tmp_path / "data")
+    train_all(data, ("svm", {"components": 5}), TrainParams(seeds=[1, 0], device="cpu"), lambda *_: None)
     write_perturbed(data, data / "perturbed", PerturbParams(images=None, severities=[]), 1)
-    probabilities, faces = predict_perturbed(data, "net")
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert len(probabilities) == len(faces) == 9 * (60 if folds else 12)
+    found = predict_perturbed(data, "svm")
+    assert list(found.seeds) == [1]  # an estimator has no random start
+    np.testing.assert_allclose(found.first.sum(axis=1), 1, atol=1e-5)
+    assert len(found.first) == len(found.faces) == 9 * 12

@@ -57,25 +57,24 @@ def test_an_absent_class_has_no_recall_and_leaves_the_mean_alone():
     assert statistics.macro_accuracy(labels, predicted, 3) == 0.625
 
 
-def test_roc_curve_and_auc_are_those_of_sklearn_with_many_ties(rng):
-    scores, positive = rng.integers(0, 6, 200) / 5, rng.random(200) < 0.3
-    fpr, tpr = statistics.roc_curve(scores, positive)
-    expected_fpr, expected_tpr, _ = sk.roc_curve(positive, scores, drop_intermediate=False)
-    np.testing.assert_allclose(fpr, expected_fpr)
-    np.testing.assert_allclose(tpr, expected_tpr)
-    assert statistics.auc(scores, positive) == pytest.approx(sk.roc_auc_score(positive, scores))
+def test_roc_curves_are_of_each_class_against_the_rest(probabilities, labels):
+    curves = statistics.class_roc_curves(probabilities, labels, list("abcdefg"))
+    for label, (fpr, tpr, area) in enumerate(curves.values()):
+        expected_fpr, expected_tpr, _ = sk.roc_curve(labels == label, probabilities[:, label])
+        np.testing.assert_allclose(fpr, expected_fpr)
+        np.testing.assert_allclose(tpr, expected_tpr)
+        assert area == pytest.approx(sk.roc_auc_score(labels == label, probabilities[:, label]))
 
 
-def test_equal_scores_give_the_diagonal_whatever_their_order():
-    for positive in ([True, True, False, False], [False, True, False, True]):
-        fpr, tpr = statistics.roc_curve(np.full(4, 0.5), np.array(positive))
-        np.testing.assert_array_equal([fpr, tpr], [[0, 1], [0, 1]])
-        assert statistics.auc(np.full(4, 0.5), np.array(positive)) == 0.5
+def test_equal_scores_give_the_diagonal():
+    (curve,) = {statistics.class_roc_curves(np.full((4, 1), 0.5), np.array([0, 0, 1, 1]), ["a"])["a"][2]}
+    assert curve == 0.5
 
 
 def test_auc_is_the_share_of_pairs_in_the_right_order():
     # Positives 0.9 and 0.4 against negatives 0.4 and 0.1: three pairs right, one tie.
-    assert statistics.auc(np.array([0.9, 0.4, 0.4, 0.1]), np.array([True, True, False, False])) == 3.5 / 4
+    scores = np.array([[0.9], [0.4], [0.4], [0.1]])
+    assert statistics.class_roc_curves(scores, np.array([0, 0, 1, 1]), ["a"])["a"][2] == 3.5 / 4
 
 
 def test_macro_auc_is_that_of_sklearn(probabilities, labels):

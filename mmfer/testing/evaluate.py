@@ -1,0 +1,262 @@
+"""Evaluation: the test images predicted ten times and averaged (paper, 4.2), in both readings, on three test sets.
+
+Runs: ten predictions of one model. Run 0 sees the plain faces; the others see them slightly moved, mirrored, turned and
+scaled, with landmarks and HOG taken from what they see. Seeds: independently trained models, each on the plain faces.
+Test sets: whole (the official one, nothing dropped), kept (a face was found), kept_unique (no exact copies either).
+What is written where: mmfer.report.results has the contract.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mmfer.config import EvaluateParams
+from mmfer.data.faceset import FaceSet, open_faceset, source_of
+from mmfer.data.splits import first_copies, split_rows
+from mmfer.files import new_folder, write_csv, write_json
+from mmfer.testing.predictions import Predictions, predict_runs
+from mmfer.testing.statistics import (
+    above_chance,
+    class_roc_curves,
+    confusion_matrix,
+    macro_accuracy,
+    person_groups,
+    summarise,
+)
+from mmfer.training.calibration import expected_calibration_error, tempered
+from mmfer.training.models import model_name
+
+TEST_SETS = ("whole", "kept", "kept_unique")
+
+
+def measure(predictions: Predictions, classes: list[str], params: EvaluateParams) -> dict[str, dict[str, Any]]:
+    """Figures of all three test sets, JSON-ready: see `figures_of`, and the `coverage` of each."""
+    kept = predictions.index["kept"].to_numpy(dtype=bool)
+    members = {
+        "whole": np.ones(len(kept), dtype=bool),
+        "kept": kept,
+        "kept_unique": kept & ~predictions.index["duplicate"].to_numpy(dtype=bool),
+    }
+    return {
+        name: {"coverage": round(float(chosen.mean()), 4)} | figures_of(predictions, chosen, classes, params)
+        for name, chosen in members.items()
+    }
+
+
+def figures_of(
+    predictions: Predictions, chosen: np.ndarray, classes: list[str], params: EvaluateParams
+) -> dict[str, Any]:
+    """Figures of the images that `chosen` (images,) marks.
+
+    averaged and plain (see statistics.summarise: the mean of the runs, and run 0), runs and seeds (count, mean and
+    standard deviation of the accuracies, and of the seeds the mean of their probabilities), chance (see
+    statistics.above_chance: the averaged runs against the best constant answer).
+    """
+    index, runs, seeds = predictions.index[chosen], predictions.runs[:, chosen], predictions.seeds[:, chosen]
+    labels = index["label"].to_numpy(dtype=np.int64)
+    # Frames of one person are not independent: where there are people, they are what is resampled.
+    groups = person_groups(index["subject"])
+    options: dict[str, Any] = {"groups": groups, "resamples": params.bootstrap, "seed": params.seed, "classes": classes}
+    averaged = runs.mean(axis=0)
+    figures = {
+        "images": len(index),
+        "averaged": summarise(averaged, labels, **options),
+        "plain": summarise(runs[0], labels, **options),
+        "runs": spread(runs, labels),
+        "chance": above_chance(labels, averaged.argmax(axis=1), len(classes), groups, params.bootstrap, params.seed),
+    }
+    if len(seeds) > 1:
+        figures["seeds"] = spread(seeds, labels) | {"averaged": summarise(seeds.mean(axis=0), labels, **options)}
+    return figures
+
+
+def spread(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Accuracy of several predictions (K, images, classes): mean, standard deviation (K - 1), count."""
+    accuracies = (probabilities.argmax(axis=2) == labels).mean(axis=1)
+    deviation = float(accuracies.std(ddof=1)) if len(accuracies) > 1 else 0.0
+    return {
+        "count": len(accuracies),
+        "accuracy_mean": round(float(accuracies.mean()), 4),
+        "accuracy_sd": round(deviation, 4),
+    }
+
+
+def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
+    """One line: which images tested, which chose the epoch, what leaks."""
+    source = source_of(facts["made_by"])
+    chosen = {"last": "no epoch chosen", "best": "epoch chosen on validation"}[facts["train"]["select"]]
+    chosen = chosen if "epochs" in facts["result"] else "fitted once, nothing chosen"
+    if facts["fold"] >= 0:
+        kind = "subject-independent" if source["split"] == "subject" else "LEAKING random"
+        return f"{index['fold'].nunique()}-fold {kind} cross-validation; {chosen}"
+    usage = ", ".join(sorted(set(index["usage"]))) if "usage" in index else "held-out people"
+    return f"tested on {usage}; {chosen}"
+
+
+def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, Any]) -> dict[str, Any]:
+    """One run (images, classes) -> calibration errors without and with the temperature of the model.
+
+    Nothing where none was fitted, and in cross-validation, where each fold has its own. Accuracies and all other
+    figures are of the plain probabilities; those that a Predictor gives have the temperature.
+    """
+    temperature = facts["result"].get("temperature")
+    if temperature is None or facts["fold"] >= 0:
+        return {}
+    errors = {"ece": probabilities, "ece_calibrated": tempered(probabilities, temperature)}
+    figures = {name: round(expected_calibration_error(values, labels), 4) for name, values in errors.items()}
+    return {"calibration": {"temperature": temperature, **figures}}
+
+
+def training(models: list[dict[str, Any]], features: FaceSet) -> dict[str, Any]:
+    """What training cost, from the model.json of every fold and seed: totals, and `passes`.
+
+    A pass is once over the rows that a training draws from: without those that validate, and without the copies that
+    `train.copies` leaves out. The figure is the mean over the trainings. It says nothing of estimators, which are
+    fitted once, and to the copies that their own block asks for.
+    """
+    results = [model["result"] for model in models]
+    passes = [model["result"]["samples_seen"] / rows_of_a_pass(model, features) for model in models]
+    return {
+        "models": len(models),
+        "seeds": list(dict.fromkeys(model["seed"] for model in models)),
+        "samples_seen": sum(result["samples_seen"] for result in results),
+        "passes": round(float(np.mean(passes)), 4),
+        "minutes": round(sum(result["minutes"] for result in results), 2),
+        "device": results[0]["device"],
+    }
+
+
+def rows_of_a_pass(model: dict[str, Any], features: FaceSet) -> int:
+    """How many rows of features one training draws from, by its model.json."""
+    train = model["train"]
+    rows = split_rows(features, model["fold"], train["select"]).train
+    return len(first_copies(features.index, rows, train["copies"]))
+
+
+@dataclass(frozen=True)
+class Result:
+    """An evaluation: its predictions, its figures (details.json), and the folder of the first model."""
+
+    predictions: Predictions
+    classes: list[str]
+    details: dict[str, Any]
+    first: Path
+
+
+def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
+    """Evaluate the models of one system on the data set below `data`."""
+    predictions = predict_runs(data, system, params)
+    features = open_faceset(data / "features")
+    facts, classes = predictions.models[0], features.classes
+    labels = predictions.index["label"].to_numpy(dtype=np.int64)
+    details = {
+        "dataset": facts["dataset"],
+        "kind": source_of(facts["made_by"])["kind"],
+        "classes": classes,
+        "system": system,
+        "protocol": protocol(facts, predictions.index),
+        "rows": predictions.rows,
+        **measure(predictions, classes, params),
+        **calibration(predictions.runs[0], labels, facts),
+        **curves(predictions.runs.mean(axis=0), labels, classes),
+        "each_run": each_run(predictions.runs, labels),
+        "each_seed": each_seed(predictions),
+        "trained": facts["result"],
+        "trained_params": facts["params"],
+        "train": facts["train"],
+        "training": training(predictions.models, features),
+        "cost": predictions.cost,
+    }
+    return Result(predictions, classes, details, data / "models" / system / model_name(facts["fold"], facts["seed"]))
+
+
+def curves(averaged: np.ndarray, labels: np.ndarray, classes: list[str]) -> dict[str, Any]:
+    """`confusion` (counts, true class by row) and `roc` (points and area of each class) of (images, classes)."""
+    roc = {
+        name: {"false_positive_rate": fpr.round(5).tolist(), "true_positive_rate": tpr.round(5).tolist(), "auc": area}
+        for name, (fpr, tpr, area) in class_roc_curves(averaged, labels, classes).items()
+    }
+    return {"confusion": confusion_matrix(labels, averaged.argmax(axis=1), len(classes)).tolist(), "roc": roc}
+
+
+def each_run(runs: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+    """Accuracy and macro accuracy of each run."""
+    chosen = runs.argmax(axis=2)
+    return [
+        {"accuracy": float((run == labels).mean()), "macro": macro_accuracy(labels, run, runs.shape[2])}
+        for run in chosen
+    ]
+
+
+def each_seed(predictions: Predictions) -> dict[str, dict[str, dict[str, float]]]:
+    """Accuracy of each seed's models by themselves, on the plain test faces: all of them, and those kept."""
+    kept = predictions.index["kept"].to_numpy(dtype=bool)
+    right = predictions.seeds.argmax(axis=2) == predictions.index["label"].to_numpy()
+    parts = [
+        {"test": {"one_run": float(row.mean())}, "test_kept": {"one_run": float(row[kept].mean())}} for row in right
+    ]
+    return {str(seed): part for seed, part in zip(predictions.numbers, parts, strict=True)}
+
+
+def faces_table(predictions: Predictions) -> pd.DataFrame:
+    """A row for each test image: which it is, and the class that each reading predicts."""
+    index = predictions.index
+    table = index[["digest", "label", "subject", "fold", "kept", "duplicate"]].copy()
+    table.insert(0, "row", index["parent"].to_numpy(dtype=np.int64))
+    table["averaged"] = predictions.runs.mean(axis=0).argmax(axis=1).astype(np.int8)
+    for run, values in enumerate(predictions.runs):
+        table[f"run_{run}"] = values.argmax(axis=1).astype(np.int8)
+    for seed, values in zip(predictions.numbers, predictions.seeds, strict=True):
+        table[f"seed_{seed}"] = values.argmax(axis=1).astype(np.int8)
+    return table
+
+
+def write_results(result: Result, folder: Path) -> None:
+    """Write a folder of row-level results: details.json, faces.parquet and probabilities.npz."""
+    with new_folder(folder) as temporary:
+        write_json(temporary / "details.json", result.details)
+        faces_table(result.predictions).to_parquet(temporary / "faces.parquet", index=False)
+        runs, seeds = result.predictions.runs, result.predictions.seeds
+        np.savez_compressed(temporary / "probabilities.npz", runs=runs, seeds=seeds)
+
+
+def write_metrics(result: Result, folder: Path) -> list[Path]:
+    """Write what is small and stays in git: the main figures, and the data of two plots; return the files."""
+    details, names = result.details, np.array(result.classes)
+    write_json(folder / "evaluate.json", main_figures(details))
+    labels = result.predictions.index["label"].to_numpy()
+    predicted = result.predictions.runs.mean(axis=0).argmax(axis=1)
+    write_csv(folder / "confusion.csv", pd.DataFrame({"actual": names[labels], "predicted": names[predicted]}))
+    write_csv(folder / "roc.csv", sampled_roc(details["roc"]))
+    return [folder / name for name in ("evaluate.json", "confusion.csv", "roc.csv")]
+
+
+def main_figures(details: dict[str, Any]) -> dict[str, float]:
+    """The figures that a table of all systems has room for: the whole test set with its 95 % interval; accuracy alone
+    where a face was found (`kept`) and where it is no exact copy either (`unique`); the share kept (`found`).
+    """
+    whole, kept, unique = (details[name] for name in TEST_SETS)
+    averaged = whole["averaged"]
+    figures = {
+        "accuracy": averaged["accuracy"],
+        "low": averaged["accuracy_low"],
+        "high": averaged["accuracy_high"],
+        "macro": averaged["macro"],
+        "kept": kept["averaged"]["accuracy"],
+        "unique": unique["averaged"]["accuracy"],
+        "found": kept["coverage"],
+    }
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def sampled_roc(roc: dict[str, dict[str, Any]], points: int = 101) -> pd.DataFrame:
+    """ROC curves of all classes at the same false positive rates, a row for each class and rate."""
+    grid = np.linspace(0, 1, points)
+    sampled = {
+        name: np.interp(grid, curve["false_positive_rate"], curve["true_positive_rate"]) for name, curve in roc.items()
+    }
+    table = pd.DataFrame({"false_positive_rate": grid} | sampled)
+    return table.melt("false_positive_rate", var_name="class", value_name="true_positive_rate").round(5)
