@@ -7,9 +7,9 @@ import json
 import math
 from typing import Any
 
-VIEW = "ranking"  # #/experiments/<id>/runs?viewStateShareKey=ranking
+VIEW = "ranking"
 EVALUATED = 'tags.stage = "evaluate"'
-COLUMNS = ("test/accuracy", "test/accuracy_low", "test/accuracy_high", "test/macro", "cost/latency_ms", "cost/minutes")
+COLUMNS = ("test/accuracy", "test/accuracy_low", "test/accuracy_high", "test/macro", "test_kept/accuracy")
 TAGS = ("dataset", "system", "ablation", "seed")
 
 
@@ -22,6 +22,7 @@ def experiment_tags(experiment_id: str, runs: list[Any]) -> dict[str, str]:
         "selectedColumns": [f"metrics.`{name}`" for name in COLUMNS] + [f"tags.`{name}`" for name in TAGS],
     }
     return {
+        "mlflow.experimentKind": "custom_model_development",  # MLflow 3 opens its pages for language models otherwise
         "mlflow.note.content": description(experiment_id, runs),
         f"mlflow.sharedViewState.{VIEW}": json.dumps(state),
     }
@@ -32,29 +33,29 @@ def description(experiment_id: str, runs: list[Any]) -> str:
     newest: dict[tuple[str, str], Any] = {}
     for run in runs:
         newest.setdefault((run.data.tags["dataset"], run.data.tags["system"]), run)
-    lines = [f"[All evaluations, best first](#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW})"]
-    for dataset in sorted({name for name, _ in newest}):
+    ranked: dict[str, list[Any]] = {}
+    for run in sorted(newest.values(), key=lambda run: -run.data.metrics["test/accuracy"]):
+        ranked.setdefault(run.data.tags["dataset"], []).append(run)
+    # MLflow shows the first line alone until it is clicked.
+    best = [f"{name}: {_name(rows[0])} {_percent(rows[0], 'accuracy')} %" for name, rows in sorted(ranked.items())]
+    link = f"[all](#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW})"
+    lines = [f"Best accuracy on {'; '.join(best)} ({link})"]
+    for dataset, rows in sorted(ranked.items()):
         lines += ["", f"**{dataset}**", "", "| system | accuracy, % | 95 % interval | macro, % | minutes of training |"]
-        lines.append("|---|---:|---:|---:|---:|")
-        rows = [run for (name, _), run in newest.items() if name == dataset]
-        lines += map(_row, sorted(rows, key=lambda run: -run.data.metrics["test/accuracy"]))
+        lines += ["|---|---:|---:|---:|---:|", *map(_row, rows)]
     return "\n".join(lines) + "\n"
 
 
 def _row(run: Any) -> str:
-    figures, experiment, run_id = run.data.metrics, run.info.experiment_id, run.info.run_id
-    name = run.data.tags["system"]
-    low, high = (_percent(figures, f"test/accuracy_{end}") for end in ("low", "high"))
-    minutes = figures.get("cost/minutes", math.nan)
-    cells = [
-        f"[{name}](#/experiments/{experiment}/runs/{run_id})",
-        _percent(figures, "test/accuracy"),
-        f"{low} to {high}",
-        _percent(figures, "test/macro"),
-        f"{minutes:.1f}",
-    ]
+    low, high = (_percent(run, f"accuracy_{end}") for end in ("low", "high"))
+    minutes = f"{run.data.metrics.get('cost/minutes', math.nan):.1f}"
+    cells = [_name(run), _percent(run, "accuracy"), f"{low} to {high}", _percent(run, "macro"), minutes]
     return f"| {' | '.join(cells)} |"
 
 
-def _percent(figures: dict[str, float], name: str) -> str:
-    return f"{100 * figures.get(name, math.nan):.2f}"
+def _name(run: Any) -> str:
+    return f"[{run.data.tags['system']}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+
+
+def _percent(run: Any, figure: str) -> str:
+    return f"{100 * run.data.metrics.get(f'test/{figure}', math.nan):.2f}"

@@ -638,6 +638,8 @@ def test_the_experiment_describes_the_evaluated_systems_best_first(compared):
     assert shown == sorted(figures, key=figures.get, reverse=True)
     assert all(f"| {100 * figure:.2f} |" in text for figure in figures.values())
     view = json.loads(experiment.tags["mlflow.sharedViewState.ranking"])
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert text.startswith(f"Best accuracy on tiny: [{shown[0]}](")
     assert view["orderByKey"] in view["selectedColumns"]
     logged = runs[NETWORK].data
     names = {f"metrics.`{key}`" for key in logged.metrics} | {f"tags.`{key}`" for key in logged.tags}

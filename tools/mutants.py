@@ -1,6 +1,6 @@
 """Break one line at a time and see whether the tests notice: `python -m tools.mutants`, or `make mutants`.
 
-tests/mutants.yaml lists the mutants: a file, its tests, and the text that each mutant puts in the place of another. Each
+tests/mutants.yaml lists the mutants: a file, its tests, and the text that each mutant puts in the place of another. It
 is applied to a copy of the tracked files, never to the tree itself. It is killed where its tests fail or do not end in
 time, and has survived where they pass. docs/mutants.md is the result.
 """
@@ -30,7 +30,7 @@ from mmfer.files import write_json, write_text
 ROOT = Path(__file__).resolve().parents[1]
 LIST, TABLE = Path("tests/mutants.yaml"), Path("docs/mutants.md")
 RESULTS = Path(".mutants.json")  # ignored by git: what is known, so that some mutants can be run again
-FOUND, PASSED, FAILED, TIMED_OUT = "killed", 0, 1, 124  # exit codes of pytest, and of `timeout`
+PASSED, FAILED, TIMED_OUT = 0, 1, 124  # exit codes of pytest, and of `timeout`
 app = typer.Typer(add_completion=False)
 
 
@@ -108,7 +108,6 @@ def run_tests(tree: Path, tests: str, seconds: float, compiled: Path) -> tuple[i
 
     No bytecode is written: Python would take a module for unchanged that has the same length and second.
     """
-    # Without the settings of pytest a few warnings are shown, no more.
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests.split()]
     environment = os.environ | {
         "PYTHONPATH": str(tree),
