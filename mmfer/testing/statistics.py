@@ -174,11 +174,13 @@ def compare_trainings(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarr
     group = np.arange(len(by_image)) if groups is None else np.unique(groups, return_inverse=True)[1]
     residuals = np.bincount(group, weights=by_image - difference)
     n = len(residuals)
-    parts = [(n / (n - 1) * np.square(residuals).sum() / len(by_image) ** 2, n - 1)] if n > 1 else []
+    if n < 2:
+        return Difference(difference, -1.0, 1.0, 1.0)  # one person: nothing is known of how others differ
+    parts = [(n / (n - 1) * np.square(residuals).sum() / len(by_image) ** 2, n - 1)]
     parts += [(values.var(ddof=1) / len(values), len(values) - 1) for values in accuracies if len(values) > 1]
     variance = sum(part for part, _ in parts)
-    if variance == 0:  # the same answers, or a single person
-        return Difference(difference, difference, difference, 1.0)
+    if variance < 1e-15:  # every person and every training shows the same difference
+        return Difference(difference, difference, difference, float(abs(difference) < 1e-9))
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     deviation = np.sqrt(variance)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * deviation)

@@ -1,8 +1,11 @@
+import itertools
 import json
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.special
 import scipy.stats
 import sklearn.metrics as sk
 
@@ -181,9 +184,145 @@ def test_the_test_by_person_flips_people_as_a_whole():
     assert statistics.sign_flip_exact(correct_a, correct_b, people) == pytest.approx(4 / 8)
 
 
+def test_the_test_by_person_is_a_permutation_test_of_their_sums(rng):
+    people = rng.integers(0, 12, 60)
+    correct_a, correct_b = rng.random(60) < 0.8, rng.random(60) < 0.5
+    sums = np.bincount(people, weights=correct_a.astype(int) - correct_b, minlength=12)
+    expected = scipy.stats.permutation_test(
+        (sums,), np.sum, permutation_type="samples", n_resamples=np.inf, alternative="two-sided"
+    )
+    assert statistics.sign_flip_exact(correct_a, correct_b, people) == pytest.approx(expected.pvalue)
+
+
+@pytest.mark.parametrize(
+    "test", [statistics.mcnemar_exact, lambda a, b: statistics.sign_flip_exact(a, b, np.arange(30))]
+)
+def test_paired_tests_are_two_sided(test):
+    better, worse = np.arange(30) < 28, np.arange(30) < 18
+    assert test(better, worse) == pytest.approx(test(worse, better)) == pytest.approx(2 * 0.5**10)
+
+
+def test_people_without_a_name_are_groups_of_their_own():
+    groups = statistics.person_groups(pd.Series(["a", None, "b", "a", None], dtype="string"))
+    assert groups[0] == groups[3]
+    assert len(set(groups)) == 4
+    assert statistics.person_groups(pd.Series([None, None], dtype="string")) is None
+
+
+def test_one_person_without_a_name_leaves_the_test_by_person_as_it_is():
+    # Twelve wins of one person are a single coin, whoever else is not known.
+    people = pd.Series(["a"] * 12 + ["b"] * 12 + [None], dtype="string")
+    correct_a, correct_b = np.ones(25, dtype=bool), np.arange(25) >= 12
+    assert statistics.sign_flip_exact(correct_a, correct_b, statistics.person_groups(people)) == pytest.approx(1.0)
+
+
+def test_chance_is_the_exact_bound_of_the_binomial_over_the_largest_class():
+    labels, hits = np.array([0] * 60 + [1] * 40), 70
+    predicted = np.where(np.arange(100) < hits, labels, 2)
+    found = statistics.above_chance(labels, predicted, 3)
+    bound = scipy.stats.beta.ppf(0.025, hits, 100 - hits + 1)  # Clopper and Pearson
+    assert found == {"floor": 0.6, "low": pytest.approx(bound, abs=1e-4), "above": bool(bound > 0.6)}
+    assert found["above"] == (scipy.stats.binomtest(hits, 100, 0.6, alternative="greater").pvalue < 0.025)
+
+
+def test_the_majority_class_alone_is_not_above_chance():
+    labels = np.array([0] * 70 + [1] * 30)
+    assert not statistics.above_chance(labels, np.zeros(100, int), 2)["above"]
+    assert statistics.above_chance(labels, labels, 2)["above"]
+    assert statistics.above_chance(np.zeros(9, int), np.zeros(9, int), 7)["floor"] == 1.0
+    assert statistics.above_chance(np.arange(70) % 7, np.zeros(70, int), 5)["floor"] == 0.2
+
+
+def test_chance_is_judged_by_person():
+    # 60 % right where half is the floor: enough for 400 images, not for 20 people who are right or wrong as a whole.
+    labels = np.tile([0, 1], 200)
+    predicted = np.where(np.arange(400) < 240, labels, 1 - labels)
+    assert statistics.above_chance(labels, predicted, 2)["above"]
+    assert not statistics.above_chance(labels, predicted, 2, np.arange(400) // 20)["above"]
+
+
+def test_two_single_trainings_differ_as_paired_images_do(rng):
+    a, b = rng.random((2, 1, 200)) < [[[0.8]], [[0.7]]]
+    found = statistics.compare_trainings(a, b)
+    expected = scipy.stats.ttest_rel(a[0].astype(float), b[0])
+    assert found.difference == pytest.approx(a.mean() - b.mean())
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(expected.confidence_interval(0.95))
+
+
+def test_trainings_that_differ_alone_are_compared_by_welchs_test():
+    # Every person has the same right answers in each training, so that people add no variance.
+    def trainings(rights):
+        return np.array([np.tile(np.arange(10) < right, 50) for right in rights])
+
+    a, b, people = trainings([7, 8, 9]), trainings([5, 6, 9, 6]), np.repeat(np.arange(50), 10)
+    found = statistics.compare_trainings(a, b, people)
+    expected = scipy.stats.ttest_ind(a.mean(axis=1), b.mean(axis=1), equal_var=False)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(expected.confidence_interval(0.95))
+
+
+def test_people_of_unequal_size_count_by_their_images():
+    # Linearised ratio: residual sums +0.5, +0.5, -1 of eight images; the difference is 1/4.
+    people = np.array([0, 0, 1, 1, 2, 2, 2, 2])
+    a, b = np.array([[1, 0, 0, 1, 0, 0, 0, 0]], dtype=bool), np.zeros((1, 8), dtype=bool)
+    found = statistics.compare_trainings(a, b, people)
+    deviation = np.sqrt(3 / 2 * (0.5**2 + 0.5**2 + 1)) / 8
+    assert found.difference == 0.25
+    assert found.p == pytest.approx(2 * scipy.stats.t.sf(0.25 / deviation, 2))
+
+
+def test_where_nothing_varies_the_difference_is_sure_or_none():
+    a, none = np.tile(np.arange(10) < 7, (3, 1)), np.zeros((1, 10), dtype=bool)
+    assert statistics.compare_trainings(a, a) == statistics.Difference(0.0, 0.0, 0.0, 1.0)
+    assert statistics.compare_trainings(~none, none) == statistics.Difference(1.0, 1.0, 1.0, 0.0)
+
+
+def test_a_single_person_says_nothing_of_others():
+    a, none = np.ones((3, 10), dtype=bool), np.zeros((1, 10), dtype=bool)
+    found = statistics.compare_trainings(a, none, np.zeros(10))
+    assert found == statistics.Difference(1.0, -1.0, 1.0, 1.0)
+
+
+def simulated(rng, seeds, spread, hard, people=60, each=5):
+    """Right answers (seeds, images) of a system; its trainings differ, and people and images are hard or easy."""
+    own = 0.8 * hard + 0.6 * np.repeat(rng.normal(0, 0.7, people), each)
+    effect = rng.normal(0, spread, (seeds, 1)) + 0.5 * rng.normal(size=(seeds, people * each))
+    return rng.random((seeds, people * each)) < scipy.special.expit(1.5 + own + effect)
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [((3, 3), 0.0), ((3, 3), 0.5), ((10, 3), 0.5), ((5, 5), 0.3)])
+def test_systems_that_are_alike_are_told_apart_in_one_of_twenty_studies_at_most(rng, seeds, spread):
+    people, studies, wrong, wrong_of_one = np.repeat(np.arange(60), 5), 600, 0, 0
+    for _ in range(studies):
+        hard = np.repeat(rng.normal(0, 0.7, 60), 5) + rng.normal(0, 1.2, 300)
+        a, b = (simulated(rng, n, spread, hard) for n in seeds)
+        wrong += statistics.compare_trainings(a, b, people).p < 0.05
+        wrong_of_one += spread > 0 and statistics.mcnemar_exact(a[0], b[0]) < 0.05
+    assert wrong / studies <= 0.06
+    assert spread == 0 or wrong_of_one / studies > 0.15  # McNemar's test takes a seed for a system
+
+
+def test_systems_that_differ_are_told_apart(rng):
+    hard, people = np.zeros(300), np.repeat(np.arange(60), 5)
+    found = [
+        statistics.compare_trainings(simulated(rng, 5, 0.1, hard), simulated(rng, 5, 0.1, hard - 1.5), people)
+        for _ in range(20)
+    ]
+    assert all(one.p < 0.05 and one.low > 0 for one in found)
+
+
 def test_holm_of_a_hand_computed_case():
     # Sorted 0.01, 0.02, 0.03, 0.9 times 4, 3, 2, 1 is 0.04, 0.06, 0.06, 0.9.
     np.testing.assert_allclose(statistics.holm([0.03, 0.01, 0.9, 0.02]), [0.06, 0.04, 0.9, 0.06])
+
+
+def test_holm_closes_bonferronis_test(rng):
+    """An adjusted p value is the largest that Bonferroni gives to any set of hypotheses with this one in it."""
+    p_values = rng.random(5) ** 3
+    sets = [s for size in range(1, 6) for s in itertools.combinations(range(5), size)]
+    expected = [max(min(1, len(s) * min(p_values[list(s)])) for s in sets if k in s) for k in range(5)]
+    np.testing.assert_allclose(statistics.holm(p_values), expected)
 
 
 def test_holm_never_falls_with_p_and_never_exceeds_one():
