@@ -1,42 +1,133 @@
-"""Copies: one warp, the same bytes for any number of workers, no leaks."""
-
-from dataclasses import replace
+"""Copies against algebra and OpenCV: one warp of the raw image, the same bytes for any number of workers, no leaks."""
 
 import cv2
 import numpy as np
 import pytest
 
-from mmfer.config import AugmentParams
+from mmfer.config import AugmentParams, EvaluateParams
 from mmfer.data.faceset import open_faceset
 from mmfer.face import augment
 from mmfer.face.augment import draws, looks, motions, random_copies
 from mmfer.face.geometry import warp
 from tests.tiny import write_tiny
 
-
-@pytest.fixture
-def smooth(rng):
-    return np.stack([cv2.GaussianBlur(i, (0, 0), 3) for i in rng.integers(0, 256, (40, 48, 48), dtype=np.uint8)])
+PLAIN = {"brightness": 0.0, "contrast": 0.0, "erase": 0.0}
 
 
-def test_warp_is_that_of_opencv(rng, smooth):
-    transforms = motions(rng.random((40, augment.N_DRAWS)), AugmentParams()).astype(np.float32)
-    options = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-    expected = [cv2.warpAffine(i, m, (48, 48), **options) for i, m in zip(smooth, transforms, strict=True)]
-    assert np.abs(warp(smooth, transforms).astype(int) - expected).max() <= 2
+def numbers_of(rng, **columns):
+    """Random numbers of 200 copies, (200, N_DRAWS), some columns given: c0=0.3."""
+    numbers = rng.random((200, augment.N_DRAWS))
+    for name, value in columns.items():
+        numbers[:, int(name[1:])] = value
+    return numbers
 
 
-def test_a_copy_is_one_warp_of_the_raw_image(tmp_path):
-    data = write_tiny(tmp_path)
-    raw, clean = open_faceset(data / "raw"), open_faceset(data / "clean")
-    shifted = np.tile(np.array([[0.9, 0.1, 2.3], [-0.1, 0.9, 1.7]], np.float32), (60, 1, 1))
-    clean = replace(clean, arrays=clean.arrays | {"transforms": shifted})
-    params = AugmentParams(brightness=0, contrast=0, erase=0)
-    parents, copies = np.arange(10), np.ones(10, dtype=int)
+def by_hand(row, params):
+    """The transform (3, 3) of one copy from its random numbers: a product of elementary ones about the middle, 23.5."""
+    mirror, angle, size, x, y = row[0] < params.mirror, *(2 * row[1:5] - 1)
+    angle, size = np.deg2rad(params.rotate_deg * angle), (1 + params.scale) ** size
+    to_middle, back = np.eye(3), np.eye(3)
+    to_middle[:2, 2], back[:2, 2] = -23.5, 23.5
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    shift = np.eye(3)
+    shift[:2, 2] = params.shift_px * np.array([x, y])
+    return shift @ back @ turn @ np.diag([size, size, 1]) @ np.diag([-1 if mirror else 1, 1, 1]) @ to_middle
+
+
+@pytest.mark.parametrize(
+    "params", [AugmentParams(), AugmentParams(rotate_deg=90, scale=0.5, shift_px=9), EvaluateParams()]
+)
+def test_motions_are_mirror_scale_and_turn_about_the_middle_then_a_shift(rng, params):
+    numbers = numbers_of(rng)
+    expected = [by_hand(row, params)[:2] for row in numbers]
+    np.testing.assert_allclose(motions(numbers, params), expected, atol=1e-9)
+
+
+def test_a_copy_is_aligned_then_moved_and_is_one_warp_of_the_raw_image(face_data):
+    raw, clean = open_faceset(face_data / "raw"), open_faceset(face_data / "clean")
+    params = AugmentParams(**PLAIN)
+    parents, copies = np.repeat(np.arange(20), 3), np.tile([0, 1, 5], 20)
     images, transforms = random_copies(raw, clean, parents, copies, params)
-    assert (images == warp(raw.images[:10], transforms)).all()
-    twice = warp(warp(raw.images[:10], shifted[:10]), transforms)
-    assert (images != twice).mean() > 0.2
+    numbers = draws(parents, copies, (0, augment.zlib.crc32(b"faces")))
+    how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
+    differences = []
+    for row, parent in enumerate(parents):
+        aligned = np.vstack([clean.transforms[parent], [0, 0, 1]])
+        assert np.abs(aligned - np.eye(3)).max() > 0.01
+        expected = aligned if copies[row] == 0 else by_hand(numbers[row], params) @ aligned
+        np.testing.assert_allclose(transforms[row], expected[:2], atol=1e-4)
+        seen = cv2.warpAffine(raw.images[parent], expected[:2], (48, 48), **how)
+        differences.append(np.abs(images[row].astype(int) - seen).mean())
+    assert np.max(differences) < 1  # OpenCV rounds places to 1/32 of a pixel
+    assert 0.3 < (np.linalg.det(transforms[copies > 0][:, :, :2]) < 0).mean() < 0.7
+
+
+def test_under_evaluation_only_the_geometry_changes(face_data):
+    raw, clean = open_faceset(face_data / "raw"), open_faceset(face_data / "clean")
+    images, transforms = random_copies(raw, clean, np.arange(40), np.full(40, 3), EvaluateParams())
+    assert (images == warp(raw.images[:40], transforms)).all()
+
+
+def test_contrast_turns_about_the_middle_grey_and_brightness_adds(rng):
+    params = AugmentParams(brightness=0.2, contrast=0.4)
+    tones, _ = looks(numbers_of(rng, c5=0.5), params)  # no brightness
+    assert 0.6 < tones[:, 0].min() < 0.65
+    assert 1.35 < tones[:, 0].max() < 1.4
+    np.testing.assert_allclose(127.5 * tones[:, 0] + tones[:, 1], 127.5, atol=1e-4)
+    tones, _ = looks(numbers_of(rng, c6=0.5), params)  # no contrast
+    np.testing.assert_allclose(tones[:, 0], 1)
+    assert -51 <= tones[:, 1].min() < -48
+    assert 48 < tones[:, 1].max() <= 51
+
+
+def test_tones_are_applied_to_the_copies(face_data):
+    raw, clean = open_faceset(face_data / "raw"), open_faceset(face_data / "clean")
+    rows, first = np.arange(40), np.ones(40, int)
+    plain, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN))
+    toned, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN | {"brightness": 0.1, "contrast": 0.3}))
+    spread = [np.polyfit(*pair, 1) for pair in zip(plain.reshape(40, -1), toned.reshape(40, -1), strict=True)]
+    gain, offset = np.array(spread).T  # clipping at black and white flattens some
+    assert gain.min() < 0.85
+    assert gain.max() > 1.1
+    assert np.corrcoef(gain, offset)[0, 1] < -0.5  # about the middle grey: more gain, less offset
+
+
+def test_an_erased_box_is_one_grey_and_all_around_it_is_untouched(face_data):
+    raw, clean = open_faceset(face_data / "raw"), open_faceset(face_data / "clean")
+    rows, first = np.arange(40), np.ones(40, int)
+    plain, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN))
+    erased, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN | {"erase": 1.0, "erase_px": 20}))
+    _, boxes = looks(draws(rows, first, (0, augment.zlib.crc32(b"faces"))), AugmentParams(erase=1.0, erase_px=20))
+    greys = []
+    for before, after, (x0, y0, x1, y1, _) in zip(plain, erased, boxes, strict=True):
+        inside = after[y0:y1, x0:x1]
+        if inside.size:
+            assert inside.min() == inside.max()
+            greys.append(int(inside[0, 0]))
+        outside = after.copy()
+        outside[y0:y1, x0:x1] = before[y0:y1, x0:x1]
+        assert (outside == before).all()
+    assert np.ptp(greys) > 150
+
+
+def test_boxes_lie_anywhere_and_have_sides_up_to_the_largest(rng):
+    _, boxes = looks(rng.random((4000, augment.N_DRAWS)), AugmentParams(erase=1.0, erase_px=20))
+    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    for side in (width, height):
+        assert side.max() in (19, 20, 21)  # corners are cut to whole pixels
+        assert side.mean() == pytest.approx(10.5, abs=0.6)
+    assert (boxes[:, :2].min(), boxes[:, 2:4].max()) == (0, 47)
+    assert boxes[:, :4].mean() == pytest.approx(23.5, abs=0.7)
+    assert abs(np.corrcoef(boxes[:, 0], boxes[:, 1])[0, 1]) < 0.1
+    assert (boxes[:, 4].min() < 5, boxes[:, 4].max() > 250) == (True, True)
+
+
+def test_shares_of_mirrored_and_erased_copies_are_those_of_the_parameters(rng):
+    params = AugmentParams(mirror=0.3, erase=0.4, erase_px=10)
+    numbers = rng.random((4000, augment.N_DRAWS))
+    assert abs((np.linalg.det(motions(numbers, params)[:, :, :2]) < 0).mean() - 0.3) < 0.03
+    _, boxes = looks(numbers, params)
+    assert abs((boxes[:, 2] > boxes[:, 0]).mean() - 0.4) < 0.08  # a box of less than a pixel may vanish
 
 
 def test_the_first_copy_is_the_plain_face_and_fewer_copies_are_the_first_of_more(tmp_path):
@@ -96,14 +187,3 @@ def test_draws_are_those_of_numpy_whatever_the_order_of_the_rows(rng):
     drawn = {parent: np.random.default_rng([3, 1, parent]).random((5, augment.N_DRAWS)) for parent in range(40)}
     expected = np.stack([drawn[parent][copy] for parent, copy in zip(parents, copies, strict=True)])
     np.testing.assert_array_equal(draws(parents, copies, (3, 1)), expected)
-
-
-def test_shares_and_ranges_are_those_of_the_parameters(rng):
-    params = AugmentParams(mirror=0.3, erase=0.4, erase_px=10, shift_px=3.0, rotate_deg=0.0, scale=0.0)
-    numbers = rng.random((4000, augment.N_DRAWS))
-    matrix = motions(numbers, params)
-    assert abs((np.linalg.det(matrix[:, :, :2]) < 0).mean() - 0.3) < 0.03
-    _, boxes = looks(numbers, params)
-    assert abs((boxes[:, 2] > boxes[:, 0]).mean() - 0.4) < 0.08  # a box of less than a pixel may vanish
-    assert boxes[:, :4].min() >= 0
-    assert boxes[:, :4].max() <= 48

@@ -7,19 +7,14 @@ import dlib
 import numpy as np
 import pytest
 import torch
-from mmfer.testing.evaluation import test_views as views_of
 
 from mmfer.config import EvaluateParams, ExtractParams, PerturbParams
 from mmfer.data.faceset import open_faceset
 from mmfer.face.augment import random_copies
 from mmfer.face.points import move_landmarks
 from mmfer.face.prepare import landmark_vector, prepare, standard_image
-<<<<<<< HEAD
-from mmfer.face.shape_predictor import MODEL
-=======
-from mmfer.testing.evaluation import test_views as views_of
->>>>>>> 04cf19f (Tests of points, geometry and detection know the truth from the renderer, OpenCV, scikit-image, dlib and algebra)
 from mmfer.testing.perturb import write_perturbed
+from mmfer.testing.predictions import test_views as views_of
 from mmfer.use.predictor import Predictor
 from tests.faces import write_faces
 
