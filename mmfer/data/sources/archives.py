@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO
 
 import cv2
 import numpy as np
@@ -36,10 +36,10 @@ class Archive:
 
     path: Path
     sizes: dict[str, int]
-    opener: Callable[[str], BinaryIO]
+    opener: Callable[[str], IO[bytes]]
 
     @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
+    def open(self, name: str) -> Iterator[IO[bytes]]:
         """Open a file for reading; MmferError where its compressed data are damaged."""
         try:
             with self.opener(name) as file:
@@ -87,7 +87,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
         raise MmferError(f"{path}: {_what_is_wrong(path)}")
 
 
-def _folder_opener(folder: Path) -> Callable[[str], BinaryIO]:
+def _folder_opener(folder: Path) -> Callable[[str], IO[bytes]]:
     return lambda name: (folder / name).open("rb")
 
 
@@ -150,7 +150,7 @@ def read_faces(archive: Archive, names: list[str], workers: int) -> tuple[np.nda
     def fill(start: int) -> int:
         coloured = 0
         for row, name in enumerate(names[start : start + CHUNK], start):
-            grey, has_colour = decode_grey(archive.read(name, MAX_FACE_BYTES), name)
+            grey, has_colour = decode_grey(archive.read(name, MAX_FACE_BYTES), f"{archive.path}: {name}")
             if grey.shape != (FACE_PX, FACE_PX):
                 height, width = grey.shape
                 raise MmferError(
@@ -165,13 +165,13 @@ def read_faces(archive: Archive, names: list[str], workers: int) -> tuple[np.nda
     return images, [f"{coloured:,} images had colours and were converted to grey"] if coloured else []
 
 
-def decode_grey(data: bytes, name: str) -> tuple[np.ndarray, bool]:
+def decode_grey(data: bytes, where: str) -> tuple[np.ndarray, bool]:
     """Encoded image -> (grey uint8 (H, W), whether it had colours); MmferError where it is broken or not 8 bit."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_whole(data) else None
     if image is None:
-        raise MmferError(f"{name}: not an image that can be decoded; download the dataset again or remove the file")
+        raise MmferError(f"{where}: not an image that can be decoded; download the dataset again or remove the file")
     if image.dtype != np.uint8:
-        raise MmferError(f"{name}: {image.dtype} pixels, 8 bits expected; convert or remove the file")
+        raise MmferError(f"{where}: {image.dtype} pixels, 8 bits expected; convert or remove the file")
     if image.ndim == 2:
         return image, False
     if image.shape[2] == 2 or np.ptp(image[..., :3], axis=2).max() == 0:  # grey with alpha, or grey stored as colours

@@ -41,6 +41,7 @@ TABLE_CODES = {0: 0, 1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 7: 1}  # of ckextended.csv; 6
 FRAMES = 3
 KNOWN_MD5 = {"60fcecd0162376026099070b680ca11a": "CK+48"}
 NAME = re.compile(r"(S\d+)_(\d+)_(\d+)")
+EMOTION = re.compile(r"[0-7](\.0*)?(e\+00)?")
 
 
 def read_ckplus(source: CkplusSource, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
@@ -122,18 +123,20 @@ def _read_folders(
 
 def _named_rows(names: list[str], archive: Archive) -> pd.DataFrame:
     """Person, sequence and frame from file names such as S010_004_00000017.png."""
-    found = [NAME.search(PurePosixPath(name).name) for name in names]
-    for name, match in zip(names, found, strict=True):
-        if match is None:
-            raise MmferError(f"{archive.path}: {name} does not name person, sequence, frame as S010_004_00000017 does")
-    return pd.DataFrame(
-        {
-            "source": names,
-            "subject": [match[1] for match in found],
-            "sequence": [f"{match[1]}_{match[2]}" for match in found],
-            "frame": [int(match[3]) for match in found],
-        }
-    )
+    people, numbers, frames = zip(*(_name_parts(archive, name) for name in names), strict=True)
+    sequences = [f"{person}_{number}" for person, number in zip(people, numbers, strict=True)]
+    return pd.DataFrame({"source": names, "subject": people, "sequence": sequences, "frame": list(map(int, frames))})
+
+
+def _name_parts(archive: Archive, name: str) -> tuple[str, str, str]:
+    """S010, 004 and 00000017 of a file S010_004_00000017.png or S010_004_00000017_emotion.txt."""
+    match = NAME.search(PurePosixPath(name).name)
+    if match is None:
+        raise MmferError(
+            f"{archive.path}: {name} does not name person, sequence and frame as S010_004_00000017 does; rename or "
+            "remove it"
+        )
+    return match[1], match[2], match[3]
 
 
 def _read_csv(archive: Archive, name: str) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
@@ -146,13 +149,7 @@ def _read_csv(archive: Archive, name: str) -> tuple[pd.DataFrame, np.ndarray, li
 
 def _read_original(archive: Archive, emotions: list[str], workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """The last three frames of each sequence with an emotion file, the face cut out of each."""
-    codes = {}
-    for name in emotions:
-        text = archive.read(name, 1024).decode(errors="replace").strip()
-        try:
-            codes["_".join(NAME.search(PurePosixPath(name).name).groups()[:2])] = int(float(text))
-        except (ValueError, AttributeError):
-            raise MmferError(f"{archive.path}: {name} holds {text!r}, a number from 0 to 7 expected") from None
+    codes = {"_".join(_name_parts(archive, name)[:2]): _emotion_code(archive, name) for name in emotions}
     frames: dict[str, list[str]] = {sequence: [] for sequence, code in codes.items() if code in EMOTION_CODES}
     for path in archive.images():
         match = NAME.search(path.name)
@@ -164,16 +161,26 @@ def _read_original(archive: Archive, emotions: list[str], workers: int) -> tuple
     rows = _named_rows(names, archive)
     rows["label"] = rows["sequence"].map(codes).map(EMOTION_CODES)
     with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
-        frames = pool.map(partial(_cut_frame, archive), names)
-        cut = list(tqdm(frames, total=len(names), desc="frames", unit="frame", disable=None))
+        faces = pool.map(partial(_cut_frame, archive), names)
+        cut = list(tqdm(faces, total=len(names), desc="frames", unit="frame", disable=None))
     missed = sum(not found for _, found in cut)
     notes = [f"{missed:,} frames without a detected face: the largest centred square was taken"] if missed else []
     return rows, np.stack([image for image, _ in cut]), notes
 
 
+def _emotion_code(archive: Archive, name: str) -> int:
+    """The number from 0 to 7 that an emotion file holds, as 3.0000000e+00."""
+    text = archive.read(name, 1024).decode(errors="replace").strip()
+    if not EMOTION.fullmatch(text):
+        raise MmferError(
+            f"{archive.path}: {name} holds {text[:20]!r}, a number from 0 to 7 expected; download CK+ again"
+        )
+    return int(text[0])
+
+
 def _cut_frame(archive: Archive, name: str) -> tuple[np.ndarray, bool]:
     """A whole frame -> its largest face, uint8 (48, 48), and whether there is one; else the largest centred square."""
-    grey, _ = decode_grey(archive.read(name, MAX_FRAME_BYTES), name)
+    grey, _ = decode_grey(archive.read(name, MAX_FRAME_BYTES), f"{archive.path}: {name}")
     height, width = grey.shape
     if height * width > MAX_FRAME_PIXELS:
         raise MmferError(f"{archive.path}: {name} is {width}x{height}, too large for a frame of CK+; remove it")

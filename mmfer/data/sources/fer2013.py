@@ -2,7 +2,7 @@
 
     fer2013.csv, icml_face_data.csv      emotion, pixels, Usage
     train.csv and test.csv               emotion, pixels; test.csv has no labels and cannot be used
-    train/<class>/*, test/<class>/*      images; names such as PublicTest_123.jpg tell the official part
+    train/<class>/*, test/<class>/*      images; names such as PublicTest_123.jpg name the official part
 
 Each as it is, in a folder or in a zip. PrivateTest is the test set and PublicTest validates; where PrivateTest is
 absent, PublicTest is the test set and a part of Training validates.
@@ -28,8 +28,8 @@ OFFICIAL = {  # images per class, in the order of CLASSES
     "PublicTest": [467, 56, 496, 895, 653, 415, 607],
     "PrivateTest": [491, 55, 528, 879, 594, 416, 626],
 }
-UNTOLD = "test"  # usage of images in a test folder whose names do not tell the part
-FOLDERS = {"train": "Training", "test": UNTOLD} | {part.lower(): part for part in OFFICIAL}
+A_TEST = "test"  # usage of images in a test folder whose names do not name the part
+FOLDERS = {"train": "Training", "test": A_TEST} | {part.lower(): part for part in OFFICIAL}
 KNOWN_MD5 = {
     "82154f990a5b1e932e1dfaae02406eee": "train and test folders without PrivateTest",
     "3f0dfb3d3fd99c811a1299cb947e3131": "train.csv of the Kaggle challenge",
@@ -53,7 +53,7 @@ def read_fer2013(source: Fer2013Source, workers: int) -> tuple[pd.DataFrame, np.
     if md5:
         notes.insert(0, f"{path.name}: md5 {md5}, {KNOWN_MD5.get(md5, 'not one that is known here')}")
     digest = digests(images)
-    for part in sorted(set(rows["usage"]), key=[*OFFICIAL, UNTOLD].index):
+    for part in sorted(set(rows["usage"]), key=[*OFFICIAL, A_TEST].index):
         notes += check_counts(rows["label"][rows["usage"] == part], CLASSES, _official(part), f"{path}: {part}")
     split, split_notes = _split(rows, digest, source)
     index = new_index(
@@ -64,20 +64,20 @@ def read_fer2013(source: Fer2013Source, workers: int) -> tuple[pd.DataFrame, np.
 
 
 def _official(part: str) -> list[int]:
-    """Images per class of an official part; an untold test folder is both test parts."""
-    if part == UNTOLD:
+    """Images per class of an official part; a test folder that names none holds both test parts."""
+    if part == A_TEST:
         return [a + b for a, b in zip(OFFICIAL["PublicTest"], OFFICIAL["PrivateTest"], strict=True)]
     return OFFICIAL[part]
 
 
 def _split(rows: pd.DataFrame, digest: list[str], source: Fer2013Source) -> tuple[np.ndarray, list[str]]:
-    """Split of every row, and notes that tell where it is not the official one."""
+    """Split of every row, and notes where it is not the official one."""
     usage = rows["usage"].to_numpy()
     parts = set(usage)
     split = np.full(len(rows), "train", dtype=object)
     if "Training" not in parts:
         raise MmferError(f"FER2013: no Training images (found: {', '.join(sorted(parts))}); download the dataset again")
-    if {"PublicTest", "PrivateTest"} <= parts and UNTOLD not in parts:
+    if {"PublicTest", "PrivateTest"} <= parts and A_TEST not in parts:
         split[usage == "PublicTest"], split[usage == "PrivateTest"] = "val", "test"
         return split, []
     split[usage != "Training"] = "test"
@@ -106,7 +106,7 @@ def _describe_test(tests: set[str], share: float) -> str:
             f"FER2013: PublicTest is absent: {part} validates (whole groups of duplicates), PrivateTest is the test set"
         )
     return (
-        f"FER2013: file names do not tell PublicTest from PrivateTest: {part} validates (whole groups of duplicates), "
+        f"FER2013: file names do not part PublicTest from PrivateTest: {part} validates (whole groups of duplicates), "
         "all of them are the test set; results do not compare with published ones"
     )
 
@@ -159,13 +159,13 @@ def _read_folders(
         raise MmferError(f"{archive.path}: {min(stray)} is not in train/<class> or test/<class>; move or remove it")
     label = [class_number(path.parts[-2], CLASSES, f"{archive.path}: {path.parent}") for path in paths]
     usage = [_usage(path) for path in paths]
-    moved = sum(FOLDERS[path.parts[-3].lower()] not in (part, UNTOLD) for path, part in zip(paths, usage, strict=True))
-    notes = [f"{moved:,} file names tell another part than their folder; the names count"] if moved else []
+    moved = sum(FOLDERS[path.parts[-3].lower()] not in (part, A_TEST) for path, part in zip(paths, usage, strict=True))
+    notes = [f"{moved:,} file names name another part than their folder does; the names count"] if moved else []
     names = [str(path) for path in paths]
     images, image_notes = read_faces(archive, names, workers)
     return pd.DataFrame({"source": names, "label": label, "usage": usage}), images, notes + image_notes
 
 
 def _usage(path: PurePosixPath) -> str:
-    """The official part: from the file name (PublicTest_123.jpg) where it tells, else from the folder."""
+    """The official part: from the file name (PublicTest_123.jpg) where it names one, else from the folder."""
     return FOLDERS.get(path.name.split("_")[0].lower() if "_" in path.name else "", FOLDERS[path.parts[-3].lower()])

@@ -8,7 +8,7 @@ from mmfer.errors import MmferError
 def download(handle: str, kind: str) -> Path:
     """Download the Kaggle dataset `handle` (owner/name) once -> its folder in kagglehub's cache.
 
-    MmferError tells both ways out where there is no network, no credentials or no such dataset.
+    MmferError with both ways out where there is no network, no credentials or no such dataset.
     """
     import kagglehub
 

@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,8 +67,8 @@ def check_columns(archive: Archive, name: str, found: list[str], expected: list[
 
 
 @contextmanager
-def _open_rows(archive: Archive, name: str) -> Iterator["csv.Reader"]:
-    """Rows of a CSV as lists of text; MmferError where the file is not a text table."""
+def _open_rows(archive: Archive, name: str) -> Iterator[Any]:
+    """Rows of a CSV as lists of text, a csv.reader; MmferError where the file is not a text table."""
     try:
         with archive.open(name) as file:
             yield csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))

@@ -39,7 +39,7 @@ MIRROR = {
 EDGES = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
 
 # {AU: {point of the left half: (inwards, down)}} at activation 1; the right half moves as the mirror image.
-MOVES = {
+MOVES: dict[int, dict[int, tuple[float, float]]] = {
     1: {19: (0, -0.05), 20: (0.01, -0.13), 21: (0.01, -0.16)},  # inner brow raiser
     2: {17: (0, -0.08), 18: (0, -0.13), 19: (0, -0.11), 20: (0, -0.04)},  # outer brow raiser
     4: {18: (0.02, 0.05), 19: (0.04, 0.11), 20: (0.06, 0.15), 21: (0.08, 0.15)},  # brow lowerer
@@ -88,7 +88,7 @@ UNITS = max(MOVES) + 1  # rows of an array of activations
 # fmt: off
 # {expression: {AU: (mean activation, probability that it takes part)}}. The units are those that Ekman and Friesen name
 # for each emotion; how strong and how frequent they are is chosen here, so that expressions overlap as real ones do.
-RECIPES = {
+RECIPES: dict[str, dict[int, tuple[float, float]]] = {
     "angry": {
         4: (1, 1), 5: (0.3, 0.25), 7: (0.7, 0.85), 9: (0.25, 0.25), 17: (0.4, 0.4), 24: (0.8, 0.7),
         25: (0.5, 0.25),

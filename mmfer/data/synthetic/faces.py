@@ -6,6 +6,7 @@ seed and i, so the same bytes come out for any number of workers.
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,7 +38,7 @@ INTENSITIES = (0.85, 1.3)  # of expressions: from subtle to strong
 def read_synthetic(source: SyntheticSource, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Render the dataset; returns index, images uint8 (N, 48, 48) and the class names.
 
-    Beside the contract's columns the index tells the truth: `true_expression` (null: no face), `second_expression`
+    Beside the contract's columns the index has the truth: `true_expression` (null: no face), `second_expression`
     (null: no blend) and `occluder` (null: none).
     """
     plan = plan_rows(source)
@@ -91,7 +92,7 @@ def _mislabel(truth: np.ndarray, share: float, rng: np.random.Generator) -> np.n
     return np.where(_pick(len(truth), share, rng), wrong, truth)
 
 
-def _render_row(seed: int, row: tuple) -> np.ndarray:
+def _render_row(seed: int, row: Any) -> np.ndarray:
     """The image of a row of the plan."""
     rng = np.random.default_rng([seed, row.Index])
     if row.person < 0:

@@ -336,7 +336,7 @@ def _behind_head(face: Face, hair: np.ndarray, light: Light) -> tuple[np.ndarray
         if length < 1.2:
             grey = paint(grey, neck * (canvas.y > 0.9), skin)  # short hair stays behind the neck
     if person.bald or person.hair_length < 0.5:
-        ears = sum(canvas.fill(_ear_outline(edge, sign), 0.02) for edge, sign in ((left, -1), (right, 1)))
+        ears = canvas.fill(_ear_outline(left, -1), 0.02) + canvas.fill(_ear_outline(right, 1), 0.02)
         grey = paint(grey, ears, person.skin * 0.75 * (light.ambient + 0.6 * light.diffuse))
         coverage = np.maximum(coverage, ears)
     return grey, coverage

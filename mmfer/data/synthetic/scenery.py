@@ -46,7 +46,7 @@ def sample_view(rng: np.random.Generator, side: int, chin_drop: float) -> Canvas
 def background(rng: np.random.Generator, side: int) -> np.ndarray:
     """A wall: plain, with a gradient, with blurred shapes, or with boxes; float32 (side, side)."""
     kind = rng.integers(4)
-    wall = np.full((side, side), rng.uniform(0.05, 0.95), np.float32)
+    wall: np.ndarray = np.full((side, side), rng.uniform(0.05, 0.95), np.float32)
     ramp = np.linspace(-0.5, 0.5, side, dtype=np.float32)
     if kind >= 1:
         angle, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.6)

@@ -128,6 +128,22 @@ def test_the_original_tree_gives_the_last_three_frames_of_sequences_with_an_emot
     assert "84 frames without a detected face: the largest centred square was taken" in index.attrs["notes"]
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("S000_001_00000002_emotion.txt", "8.0000000e+00", r"holds '8\.0000000e\+00', a number from 0 to 7"),
+        ("S000_001_00000002_emotion.txt", "inf", "holds 'inf', a number from 0 to 7"),
+        ("S000_001_00000002_emotion.txt", "", "holds '', a number from 0 to 7"),
+        ("S000_emotion.txt", "3.0000000e+00", "S000_emotion.txt does not name person, sequence and frame"),
+    ],
+)
+def test_a_wrong_emotion_file_is_named_with_what_is_wrong(tmp_path, rng, name, text, message):
+    write_original(tmp_path, 1, 2, lambda: png(rng, (60, 80)))
+    (tmp_path / "Emotion/S000/001" / name).write_text(text)
+    with pytest.raises(MmferError, match=message):
+        read_ckplus(source(tmp_path, folds=3), 1)
+
+
 def test_a_thread_makes_one_detector_for_all_its_frames(tmp_path, rng, monkeypatch):
     import dlib
 
