@@ -37,6 +37,20 @@ class SyntheticSource(Block):
     non_faces: float = Field(0.01, ge=0, le=0.5, description="share of images that show no face")
     seed: int = Field(0, ge=0)
 
+    @model_validator(mode="after")
+    def _everybody_has_a_face_and_every_part_people(self) -> "SyntheticSource":
+        faces = self.faces - round(self.non_faces * self.faces)
+        if self.identities > faces:
+            raise ValueError(
+                f"identities = {self.identities} is more than the {faces} images that show a face; lower it"
+            )
+        held_out = round(self.val_share * self.identities) + round(self.test_share * self.identities)
+        if held_out >= self.identities:
+            raise ValueError(
+                f"val_share and test_share leave nobody of {self.identities} to train on; lower one of them"
+            )
+        return self
+
 
 class Fer2013Source(Block):
     """FER2013 in any of its public layouts; see mmfer.data.sources.fer2013."""
