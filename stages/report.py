@@ -1,4 +1,4 @@
-"""Stage report: metrics/study -> metrics/report (all studies on one page, the verdicts first)."""
+"""Stage report: metrics/study -> metrics/report (the paper's claims over all studies, the verdicts first)."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def report() -> None:
-    """Put the studies of all data sets on one page, those that were measured elsewhere too."""
+    """Put the verdicts of all studies on one page, of those that were measured elsewhere too."""
     from mmfer import tracking
     from mmfer.report import report as page
 

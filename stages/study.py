@@ -1,4 +1,4 @@
-"""Stage study: data/<dataset> and metrics/<dataset> -> metrics/study/<dataset> (every system beside the paper)."""
+"""Stage study: data/<dataset> -> data/<dataset>/study.zip -> metrics/study/<dataset> (its page)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,16 +12,25 @@ app = typer.Typer(add_completion=False)
 
 
 @app.command()
-def study(dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")]) -> None:
-    """Write the page of DATASET: all systems beside the paper's claims, with tests and verdicts."""
+def study(
+    dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names, or with --file any name.")],
+    file: Annotated[
+        Path | None, typer.Option(exists=True, help="Make the page of this study.zip, without data.")
+    ] = None,
+    target: Annotated[Path | None, typer.Option(help="Folder of the page; else metrics/study/DATASET.")] = None,
+) -> None:
+    """Gather the results of DATASET in one file and write their page: all systems beside the paper's claims."""
     everything = read_params()
-    everything.dataset(dataset)
+    if file is None:
+        everything.dataset(dataset)
     from mmfer import tracking
-    from mmfer.report import study as chapter
+    from mmfer.report import study as page
 
+    target = target or Path("metrics", "study", dataset)
     with tracking.stage_run("study", dataset, everything.study) as run:
-        target = Path("metrics", "study", dataset)
-        run.log_artifact(chapter.write_chapter(Path("data", dataset), target, everything.study))
+        data = Path("data", dataset)
+        source = file or page.gather(data, everything.study)
+        run.log_artifact(page.write_study(source, target, None if file else data / "sheets"))
 
 
 if __name__ == "__main__":

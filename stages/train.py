@@ -21,7 +21,7 @@ def train(
     everything = read_params()
     params, block = everything.train(dataset, system), everything.system(system)
     from mmfer import files, tracking
-    from mmfer.report import figures
+    from mmfer.report import charts
     from mmfer.training.train import train_all
 
     metrics = Path("metrics", dataset, system)
@@ -32,7 +32,7 @@ def train(
         del summary["reused"]  # tells of this execution; without it the file is the same where all were
         files.write_csv(metrics / "curves.csv", curves)
         if len(curves):
-            figures.training_curves(curves, f"{system} on {dataset}", metrics / "curves.png")
+            charts.training_curves(curves, f"{system} on {dataset}", metrics / "curves.png")
             run.log_artifact(metrics / "curves.png")
     files.write_json(metrics / "train.json", summary)
 

@@ -1,115 +1,187 @@
-"""The part of a data set's page on perturbed faces: by condition, by class, by corruption, and the paper's figure 7."""
+"""The tables of one data set's page: accuracy, classes, ablations, paired tests, cost. The paper's figures stand apart.
 
-from pathlib import Path
+A network that is not shown to be above chance is in no table that ranks: `ranked` leaves it out, `at_chance` names it.
+"""
 
-import numpy as np
-import pandas as pd
+import json
+from typing import Any
 
-from mmfer.data.faceset import FaceSet
-from mmfer.report import figures
-from mmfer.report.page import table
-from mmfer.report.paper import FIGURE_7
+from mmfer.report import comparison
+from mmfer.report.page import Folded, Table
+from mmfer.report.paper import CLAIMS, PUBLISHED, RECONSTRUCTED, SYSTEMS
 from mmfer.report.results import Study
-from mmfer.testing.corruptions import CORRUPTIONS, is_corruption
+
+READING = [
+    "One run: each face as it is, predicted once. Runs averaged: the mean of several predictions of one network, the "
+    "first of them plain, the others of slightly moved faces. Over trainings: one run of each, their mean and standard "
+    "deviation.",
+    "Intervals: bootstrap over people where they are known, else over images.",
+    "All but the last two columns are of the whole official test set, nothing dropped: where no face was found the "
+    "network sees the plain frame. The last two leave images out; in brackets the share that they count.",
+    "*: our reconstruction, for the source could not be read.",
+]
+CLAIMED = "Claimed by the paper, %, on a test set that it filtered itself: not comparable with the figures above."
+TIMES = (
+    "The time of a face is from its stored image, landmarks and HOG to probabilities: finding it comes on top. Times "
+    "are those of the computer that a system was run on; they compare only where that was the same one."
+)
 
 
-def robustness_tables(study: Study) -> str:
-    """By condition: accuracy, how many turned wrong, probability of the true class; and corruption errors."""
-    overall = {name: t[t["class"] == "all"].set_index("condition") for name, t in study.conditions.items()}
-    if not overall:
-        return ""
-    first = next(iter(overall.values()))
-    names = [name for name in first.index if not is_corruption(name)]
-    cell = "{:.1f} ({:.1f})".format
-    rows = [
-        [name, *(cell(100 * of.loc[n, "accuracy"], 100 * of.loc[n, "turned_wrong"]) for n in names)]
-        for name, of in overall.items()
+def ranked(study: Study) -> list[str]:
+    """The systems that tables rank: those above chance, the reference first, then by accuracy."""
+    return study.comparable()
+
+
+def per_cent(share: float | None) -> str:
+    """A share as a percentage with two decimals; a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.2f}"
+
+
+def interval(figures: dict[str, Any]) -> tuple[float, float, float]:
+    """Accuracy with the ends of its interval, of one reading of one test set."""
+    return figures["accuracy"], figures["accuracy_low"], figures["accuracy_high"]
+
+
+def at_chance(study: Study) -> list[str]:
+    """Names the systems that are not ranked, as a paragraph; nothing where there are none."""
+    shown = [
+        f"{name} ({per_cent(study.details[name]['whole']['averaged']['accuracy'])} %)"
+        for name in study.not_above_chance()
     ]
-    found = ["face found", *(f"{100 * first.loc[n, 'found']:.1f}" for n in names)]
-    given = [[name, *(f"{100 * of.loc[n, 'probability']:.1f}" for n in names)] for name, of in overall.items()]
-    return "\n\n".join(
-        [
-            "## Robustness",
-            f"{int(first['images'].iloc[0])} test faces, one prediction each. "
-            "Accuracy in %, in brackets the share of those right when clean that turned wrong (the paper's NULL). "
-            "Detector, landmarks, alignment and HOG are those of the perturbed image.",
-            table(["system", *names], [*rows, found]),
-            "Mean probability given to the true class, %; that of a support vector machine is not calibrated:",
-            table(["system", *names], given),
-            *_by_class(study, names),
-            *_corruptions(study, overall),
+    return [f"Not shown to be above chance, and so neither ranked nor compared: {', '.join(shown)}."] if shown else []
+
+
+def accuracy_blocks(study: Study) -> list[Any]:
+    """Every ranked system on the whole test set, and beside it where faces were found."""
+    whole = study.details[study.reference]["whole"]
+    head = ["system", "one run", f"{whole['runs']['count']} runs averaged", "95 % interval", "mean of classes"]
+    head += ["over trainings", "faces found", "found, no exact copies"]
+    note = f"{whole['images']:,} test images, %."
+    rows = [_accuracy_row(study, name) for name in ranked(study)]
+    return [note, Table(head, rows), *at_chance(study), Folded("How to read these columns", [READING])]
+
+
+def _accuracy_row(study: Study, name: str) -> list[str]:
+    parts = study.details[name]
+    whole = parts["whole"]
+    accuracy, low, high = interval(whole["averaged"])
+    mark = "\N{NO-BREAK SPACE}*" if study.block(name)["kind"] in RECONSTRUCTED else ""
+    figures = [whole["plain"]["accuracy"], accuracy]
+    return [
+        study.label(name) + mark,
+        *map(per_cent, figures),
+        *(f"{per_cent(low)} to {per_cent(high)}", per_cent(whole["averaged"]["macro"]), over_trainings(whole)),
+        *(f"{per_cent(p['averaged']['accuracy'])} ({100 * p['coverage']:.1f})" for p in _found(parts)),
+    ]
+
+
+def _found(parts: dict[str, Any]) -> list[dict[str, Any]]:
+    return [parts["kept"], parts["kept_unique"]]
+
+
+def over_trainings(whole: dict[str, Any]) -> str:
+    """Mean and standard deviation of one run of each training; a dash where there was one training."""
+    if "seeds" not in whole:
+        return "–"
+    seeds = whole["seeds"]
+    return f"{per_cent(seeds['accuracy_mean'])} ± {per_cent(seeds['accuracy_sd'])} ({seeds['count']})"
+
+
+def class_blocks(study: Study) -> list[Any]:
+    """The paper's tables 1 and 2: what was measured, then its claims, then what others published."""
+    columns = ["overall", "mean of classes", *study.classes]
+    rows = []
+    for name in ranked(study):
+        whole = study.details[name]["whole"]["averaged"]
+        values = [whole["accuracy"], whole["macro"], *(whole["per_class"][label] for label in study.classes)]
+        rows.append([study.label(name), *map(per_cent, values)])
+    blocks = ["Measured here, %, whole test set, runs averaged:", Table(["system", *columns], rows)]
+    if study.kind in CLAIMS:
+        claimed = [
+            [SYSTEMS[name], *(f"{of[c]:.2f}" if c in of else "–" for c in columns)]
+            for name, of in CLAIMS[study.kind].items()
         ]
+        blocks += [CLAIMED, Table(["system", *columns], claimed)]
+    if study.kind in PUBLISHED:
+        published = [[name, f"{value:.2f}", protocol, where] for name, value, protocol, where in PUBLISHED[study.kind]]
+        head = ["system", "accuracy", "protocol", "source"]
+        blocks += ["Published by others, %, each under its own protocol, for orientation:", Table(head, published, 4)]
+    number = {"fer2013": " (the paper's table 1)", "ckplus": " (the paper's table 2)"}.get(study.kind, "")
+    return [Folded(f"By class{number}", blocks)]
+
+
+def ablation_blocks(study: Study) -> list[Any]:
+    """The reference and the ranked systems of its kind: what differs, what it costs, and whether it matters."""
+    kin = study.comparable(study.kin())
+    if len(kin) < 2:
+        return []
+    tests = study.tests(kin).set_index("system")
+    rows = []
+    for name in kin:
+        whole = study.details[name]["whole"]
+        changed = ", ".join(f"{key}: {json.dumps(value)}" for key, value in study.changed(name).items())
+        row = [name, changed.replace('"', "") or "–", _parameters(study.details[name]["cost"])]
+        row += [per_cent(whole["averaged"]["accuracy"]), over_trainings(whole), *_test_cells(tests, name)]
+        rows.append(row)
+    head = ["system", f"what differs from {study.reference}", "parameters", "runs averaged", "over trainings"]
+    note = f"Accuracy in %, whole test set. Tests are against {study.reference}, Holm-corrected over this table."
+    return [note, Table([*head, "difference, points", "p"], rows, text_columns=2)]
+
+
+def _test_cells(tests: Any, name: str) -> list[str]:
+    if name not in tests.index:
+        return ["–", "–"]
+    row = tests.loc[name]
+    low, high = sorted(-100 * row[end] for end in ("low", "high"))
+    return [f"{-100 * row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]", f"{row['p']:.2g}"]
+
+
+def _parameters(cost: dict[str, Any]) -> str:
+    return f"{cost['parameters']:,}" if "parameters" in cost else "–"
+
+
+def paired_blocks(study: Study) -> list[Any]:
+    """The reference against each ranked system."""
+    tests = study.tests()
+    if tests.empty:
+        return []
+    rows = []
+    for _, row in tests.iterrows():
+        counts = str(row["reference_only"]), str(row["system_only"])
+        rows.append([row["system"], comparison.sentence(row, study.reference), *counts, f"{row['p']:.2g}"])
+    head = ["system", "what the test shows", f"only {study.reference} right", "only this one right", "p"]
+    note = (
+        f"{study.reference} against each system on the whole test set; Holm-corrected over all rows. From three "
+        "trainings of each network on the test is over trainings and people together, below that it is McNemar's exact "
+        "test of two networks, all images of a person together where people are known. The verdicts above are "
+        "corrected for their own tests alone, so that a difference may be shown there and not here."
     )
+    return [Folded(f"Paired tests of {study.reference} against each system", [note, Table(head, rows, text_columns=2)])]
 
 
-def _by_class(study: Study, names: list[str]) -> list[str]:
-    if study.reference not in study.conditions:
-        return []
-    of = study.conditions[study.reference].set_index(["class", "condition"])["accuracy"]
-    rows = [[label, *(f"{100 * of[label, n]:.1f}" for n in names)] for label in study.classes if (label, "clean") in of]
-    note = f"Accuracy of {study.reference} by class, %; other systems: data/{study.dataset}/results/robustness/."
-    return [note, table(["class", *names], rows)]
-
-
-def _corruptions(study: Study, overall: dict[str, pd.DataFrame]) -> list[str]:
-    errors = {name: corruption_errors(of["accuracy"]) for name, of in overall.items()}
-    base = errors.get(study.baseline)
-    if not base:
-        return []
-    kinds = [name.replace("_", " ") for name in base]
+def cost_blocks(study: Study) -> list[Any]:
+    """What each system takes, in parameters, operations and time."""
     rows = []
-    for name, error in errors.items():
-        relative = {kind: 100 * error[kind] / base[kind] for kind in base if base[kind]}
-        mean = f"{np.mean(list(relative.values())):.1f}" if relative else "–"
-        rows.append([name, mean, *(f"{relative[kind]:.0f}" if kind in relative else "–" for kind in base)])
-    note = f"Corruption error, mean over severities, as a percentage of that of {study.baseline} (–: it makes none):"
-    return [note, table(["system", "mean (mCE)", *kinds], rows)]
+    for name, parts in study.details.items():
+        cost, done = parts["cost"], study.training(name)
+        counts = [f"{cost['parameters']:,}", f"{cost['flops'] / 1e6:,.1f}"] if "parameters" in cost else ["–", "–"]
+        minutes = done["minutes"]  # of all trainings, to the hundredth: from a tenth and less no speed can be computed
+        each = f"{done['models'] * study.samples(name) / (60 * minutes):,.0f}" if minutes > 0.1 else "–"
+        spent = [f"{minutes:.1f}", str(done["models"]), f"{study.samples(name):,}", each]
+        rows.append([study.label(name), *counts, f"{cost['latency_ms']:.2f}", *spent])
+    head = ["system", "parameters", "MFLOPs a face", "ms a face, one core", "minutes of training", "trainings"]
+    return [Folded("What each system costs", [Table([*head, "samples in each", "samples a second"], rows), TIMES])]
 
 
-def corruption_errors(accuracy: pd.Series) -> dict[str, float]:
-    """Accuracy by condition -> error of each corruption that was run, a mean over its severities."""
-    kinds = accuracy.index.str.rsplit(" ", n=1).str[0]
-    return {name: float(1 - accuracy[kinds == name].mean()) for name in CORRUPTIONS if (kinds == name).any()}
-
-
-def figure_7_faces(perturbed: FaceSet, seed: int) -> np.ndarray:
-    """Four faces (rows of the clean condition) of four classes, as the seed draws them among those found when clean."""
-    clean = perturbed.index[perturbed.index["condition"] == "clean"].reset_index(drop=True)
-    rng, labels = np.random.default_rng(seed), np.unique(clean["label"][clean["found"]])
-    drawn = np.sort(rng.choice(labels, min(4, len(labels)), replace=False))
-    return np.array([rng.choice(np.flatnonzero(clean["found"] & (clean["label"] == label))) for label in drawn])
-
-
-def draw_figure_7(perturbed: FaceSet, faces: np.ndarray, path: Path) -> None:
-    """The four faces under each of the paper's conditions, as the networks see them."""
-    names = [name for name in perturbed.index["condition"].unique() if not is_corruption(name)]
-    each = (perturbed.index["condition"] == "clean").sum()
-    rows = [place * each + face for face in faces for place in range(len(names))]
-    figures.contact_sheet(perturbed.images[rows], names * len(faces), len(names), path, title="what the networks see")
-
-
-def single_faces(study: Study, perturbed: FaceSet, faces: np.ndarray, shown: bool) -> str:
-    """Figure 7: the probability given to the true class of four single faces, by ours and those that it names."""
-    wanted = [study.reference, *study.of_kinds(["vgg", "resnet"]), study.baseline]
-    tables = {name: study.perturbed[name].set_index(["row", "condition"]) for name in wanted if name in study.perturbed}
-    if not tables:
-        return ""
-    index = perturbed.index
-    names = [name for name in index["condition"].unique() if not is_corruption(name)]
-    rows = []
-    for number, face in enumerate(faces, 1):
-        place = index["parent"].iloc[face], study.classes[index["label"].iloc[face]]
-        for name in names:
-            given = [of.loc[(place[0], name)] for of in tables.values()]
-            cells = [f"{100 * one['probability']:.1f}" if one["right"] else "NULL" for one in given]
-            rows.append([f"{number} ({place[1]})", name, *cells])
-    parts = [
-        "## Four faces (figure 7)",
-        "Probability of the true class, %; NULL: predicted wrong. The faces are drawn by a seed, one each of four "
-        "classes, among those that the detector finds when clean.",
-    ]
-    parts += ["![Figure 7: what the networks see of four faces](perturbed.png)"] if shown else []
-    parts.append(table(["face", "condition", *tables], rows, text_columns=2))
-    claimed = [[a, b, *("NULL" if v is None else f"{v:.2f}" for v in values)] for a, b, *values in FIGURE_7]
-    claim = table(["image", "condition", "the paper's network", "VGG", "ResNet"], claimed, text_columns=2)
-    return "\n\n".join([*parts, "Claimed by the paper, for four images of its own choice:", claim])
+def run_blocks(study: Study) -> list[Any]:
+    """How each system was tested and trained."""
+    points = []
+    for name, parts in study.details.items():
+        whole, done = parts["whole"], study.training(name)
+        trained = "1 training" if done["models"] == 1 else f"{done['models']} trainings"
+        spread = f"{per_cent(whole['runs']['accuracy_mean'])} ± {per_cent(whole['runs']['accuracy_sd'])}"
+        points.append(
+            f"{name}: {parts['protocol']}. {trained} on {done['device']}, {int(done['samples_seen']):,} samples seen "
+            f"in all. The {whole['runs']['count']} runs one by one: {spread} %."
+        )
+    return [Folded("What the runs were", [points])]

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 from PIL import Image
 from skimage.feature import hog
 
-from mmfer.report import figures
+from mmfer.report import canvas, charts, figures
 
 SEVEN = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 LONG_TITLE = "a system on a dataset: its protocol, told at such length that no figure holds it in one line, " * 2
@@ -58,17 +58,17 @@ def draw_sample_faces(rng, classes, path):
 
 
 def draw_roc_curves(rng, classes, path):
-    figures.roc_curves(
+    charts.roc_curves(
         {name: (np.array([0, 0.2, 1]), np.array([0, 0.7, 1]), 0.75) for name in classes}, LONG_TITLE, path
     )
 
 
 def draw_confusion(rng, classes, path):
-    figures.confusion(rng.integers(0, 9, (len(classes), len(classes))), classes, LONG_TITLE, path)
+    charts.confusion(rng.integers(0, 9, (len(classes), len(classes))), classes, LONG_TITLE, path)
 
 
 def draw_training_curves(rng, classes, path):
-    figures.training_curves(history(12), "Curves", path)
+    charts.training_curves(history(12), "Curves", path)
 
 
 def draw_contact_sheet(rng, classes, path):
@@ -78,10 +78,19 @@ def draw_contact_sheet(rng, classes, path):
 
 def draw_interval_bars(rng, classes, path):
     rows = [(name, 0.6, 0.58, 0.62, 0.8 if place else None) for place, name in enumerate(classes)]
-    figures.interval_bars(rows, "Accuracy", path)
+    charts.interval_bars(rows, "Accuracy", path)
+
+
+def draw_many_intervals(rng, classes, path):
+    charts.interval_bars([(f"system_number_{place}", 0.6, 0.58, 0.62, None) for place in range(35)], "Accuracy", path)
+
+
+def draw_effects(rng, classes, path):
+    charts.effects([(f"{name}: a claim of the paper: against vgg", 0.1, -0.1, 0.3) for name in classes], path)
 
 
 DRAWINGS = [
+    *(draw_many_intervals, draw_effects),
     *(draw_modalities, draw_sample_faces, draw_roc_curves, draw_confusion),
     *(draw_training_curves, draw_contact_sheet, draw_interval_bars),
 ]
@@ -96,7 +105,7 @@ def text_boxes(figure, monkeypatch):
         if text.get_text() and text.get_visible() and text.get_rotation() in (0, 90):
             boxes.append((text.get_text(), text.get_window_extent(renderer)))
 
-    figure.set_dpi(figures.DPI)
+    figure.set_dpi(canvas.DPI)
     monkeypatch.setattr(Text, "draw", record)
     FigureCanvasAgg(figure).draw()
     return boxes
@@ -133,7 +142,7 @@ def test_a_figure_that_fails_leaves_the_former_one(rng, tmp_path):
 
 def test_a_figure_is_the_same_bytes_each_time(tmp_path):
     for name in ("a.png", "b.png"):
-        figures.training_curves(history(5), "Curves", tmp_path / name)
+        charts.training_curves(history(5), "Curves", tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -194,7 +203,7 @@ def test_modalities_follow_other_hog_settings(rng, tmp_path):
 
 
 def test_confusion_of_an_absent_class_is_a_dash_and_dark_cells_have_white_text(tmp_path, drawn):
-    figures.confusion(np.array([[1990, 10], [0, 0]]), ["a", "b"], "", tmp_path / "confusion.png")
+    charts.confusion(np.array([[1990, 10], [0, 0]]), ["a", "b"], "", tmp_path / "confusion.png")
     texts = [(text.get_text(), text.get_color()) for text in drawn[0].axes[0].texts]
     black, white = "#000000", "#ffffff"
     assert texts == [
@@ -212,14 +221,14 @@ def test_roc_axes_are_about_square_however_long_the_names(classes, rng, tmp_path
 
 def test_training_curves_of_ten_folds_are_ten_lines_and_one_legend_entry(tmp_path, drawn):
     folds = pd.concat([history(4).assign(fold=fold, seed=0) for fold in range(10)])
-    figures.training_curves(folds, "Curves", tmp_path / "curves.png")
+    charts.training_curves(folds, "Curves", tmp_path / "curves.png")
     loss = drawn[0].axes[0]
     assert len(loss.lines) == 20
     assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "validation"]
 
 
 def test_training_curves_need_no_validation(tmp_path):
-    figures.training_curves(history(1).drop(columns=["val_loss", "val_accuracy"]), "Curves", tmp_path / "curves.png")
+    charts.training_curves(history(1).drop(columns=["val_loss", "val_accuracy"]), "Curves", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").exists()
 
 
@@ -236,9 +245,9 @@ def test_contact_sheet_puts_faces_in_rows_and_landmarks_on_the_pixels(tmp_path):
     figures.contact_sheet(images, None, 4, tmp_path / "plain.png")
     figures.contact_sheet(images, None, 4, tmp_path / "dotted.png", landmarks=points)
     plain, dotted = (np.asarray(Image.open(tmp_path / name).convert("L")) for name in ("plain.png", "dotted.png"))
-    at = np.array([0.1 + 0.575, 0.1 + 0.575]) * figures.DPI  # middle of the first face: margin and half a face
+    at = np.array([0.1 + 0.575, 0.1 + 0.575]) * canvas.DPI  # middle of the first face: margin and half a face
     column, row = at.round().astype(int)
-    step = round(1.15 * figures.DPI)
+    step = round(1.15 * canvas.DPI)
     assert [int(plain[row, column + k * step]) for k in range(4)] == [0, 0, 0, 0]
     assert plain[row + step, column] == 255
     changed = np.argwhere(plain[:step, :step] != dotted[:step, :step])

@@ -1,77 +1,125 @@
-"""The report over all studies: what it takes from each, and that its links lead somewhere."""
-
-import re
+"""The report over all studies: the claims first, a row for each, and links that lead somewhere."""
 
 import pytest
 
 from mmfer.errors import MmferError
 from mmfer.files import write_json, write_text
 from mmfer.report.report import write_report
+from mmfer.report.verdicts import Verdict
+from tests.report.html import Page
 
 CLEAN = {"threshold": 0.0, "align": True}
+EFFECT = {"against": "svm", "effect": (0.031, -0.01, 0.072), "seeds": "2", "faces": 1234, "passes": "0.56"}
 
 
-def write_study(folder, name, kind="fer2013", accuracy=0.6, align=True, tested=True, samples=100):
+def write_study(folder, name, kind="fer2013", align=True, samples=100, verdicts=()):
     study = {
         "dataset": name,
         "kind": kind,
-        "images": 40,
-        "systems": ["ours", "svm"],
+        "images": 1234,
+        "systems": 2,
         "reference": "ours",
-        "accuracy": {"accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": 0.9, "macro": 0.5},
-        "one_run": 0.55,
+        "trainings": 1,
         "samples": samples,
-        "passes": 0.25,
+        "accuracy": {"accuracy": 0.6, "accuracy_low": 0.5, "accuracy_high": 0.9, "macro": 0.45},
+        "one_run": 0.55,
         "settings": {"clean": CLEAN | {"align": align}, "augment": {"copies": 30}},
-        "verdicts": [
-            {"claim": "a claim", "verdict": "not decidable", "reason": f"because of {name}", "tested": tested}
-        ],
+        "verdicts": [verdict.to_json() for verdict in verdicts],
     }
     write_json(folder / name / "study.json", study)
-    write_text(
-        folder / name / "study.md", f"# mmfer on {name}\n\n## Part\n\n![p](p.png) [r](../../{name}/ours/roc.png)\n"
-    )
-    write_text(folder / name / "p.png", "")
+    write_text(folder / name / "study.html", "")
 
 
-def test_every_study_is_a_chapter_the_papers_data_first(tmp_path):
-    for name, kind in (("rendered", "synthetic"), ("ck", "ckplus"), ("fer", "fer2013")):
-        write_study(tmp_path / "studies", name, kind)
-    text = write_report(tmp_path / "studies", tmp_path / "report").with_suffix(".md").read_text()
-    assert re.findall(r"^## mmfer on (\w+)$", text, flags=re.M) == ["fer", "ck", "rendered"]
-    assert text.count("### Part") == 3
-    assert "| ck | **not decidable** | because of ck |" in text
-    assert "| fer | ours | 40 | 2 | 100 | 0.25 | 55.00 | 60.00 | 50.00 to 90.00 | 50.00 |" in text
+def report(folder):
+    page = write_report(folder / "study", folder / "report")
+    return Page(page.read_text(encoding="utf-8")), page.with_suffix(".md").read_text(encoding="utf-8")
 
 
-def test_studies_that_say_nothing_on_a_claim_are_named_below_its_table(tmp_path):
-    for name, tested in (("a", True), ("b", False), ("c", False)):
-        write_study(tmp_path / "studies", name, tested=tested)
-    text = write_report(tmp_path / "studies", tmp_path / "report").with_suffix(".md").read_text()
-    assert text.count("### The paper claims: a claim") == 1
-    assert "| a | **not decidable** | because of a |" in text
-    assert "Nothing was run to test it with in b, c." in text
-    assert "because of b" not in text
+OPEN = [
+    Verdict("more accurate", "not decidable", "not run: VGG", **EFFECT),
+    Verdict("three modalities", "not decidable", "no system to compare with was run", tested=False),
+    Verdict("hidden faces", "not decidable", "no system to compare with was run", tested=False),
+    Verdict("faster", "not decidable", "no network to compare with was run", tested=False),
+]
 
 
-def test_links_lead_from_the_report_to_the_studies_files(tmp_path):
-    write_study(tmp_path / "studies", "fer")
-    page = write_report(tmp_path / "studies", tmp_path / "report")
-    links = re.findall(r"\]\(([^)#]+)\)", page.with_suffix(".md").read_text())
-    assert links == ["../studies/fer/p.png", "../fer/ours/roc.png"]
-    assert (page.parent / links[0]).exists()
+def test_the_first_screen_names_the_paper_and_its_systems_before_the_table_of_claims(tmp_path):
+    write_study(tmp_path / "study", "synthetic", verdicts=OPEN)
+    html, markdown = report(tmp_path)
+    before = markdown.split("| the paper claims")[0]
+    for words in ("Yi, Wang and Lu", "multimodal data fusion", "The system ours is", "compact takes", "NULL"):
+        assert words in before
+    assert len(before.split()) < 150
+    assert [tag for tag, _ in html.tags if tag in ("table", "details", "img")] == [
+        *("table", "img", "details", "details", "table")
+    ]
+
+
+def test_each_claim_is_one_row_with_verdict_effect_interval_and_trainings(tmp_path):
+    decided = Verdict("more accurate", "reproduced", "because", **EFFECT)
+    write_study(tmp_path / "study", "synthetic", verdicts=[decided, *OPEN[1:]])
+    html, _ = report(tmp_path)
+    assert len(html.tables[0]) == 1 + 4
+    assert html.tables[0][1] == [
+        *("more accurate", "reproduced", "+3.1 points [-1.0, +7.2] against svm", "2", "1,234", "0.56")
+    ]
+    assert html.tables[0][2] == ["three modalities", "open", "nothing was run to test it with", "–", "–", "–"]
+    assert (tmp_path / "report/figures/claims.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_not_decidable_is_said_once_however_many_claims_it_is_about(tmp_path):
+    write_study(tmp_path / "study", "synthetic", verdicts=OPEN)
+    html, markdown = report(tmp_path)
+    assert html.text.count("not decidable") == markdown.count("not decidable") == 1
+    assert "faster: no network to compare with was run." in markdown
+
+
+def test_where_no_claim_is_open_nothing_explains_it(tmp_path):
+    write_study(tmp_path / "study", "synthetic", verdicts=[Verdict("faster", "reproduced", "because", ratio=0.5)])
+    html, markdown = report(tmp_path)
+    assert "not decidable" not in markdown
+    assert not html.attributes("img", "src")  # no effect in points: nothing to draw
+
+
+def test_several_studies_stand_claim_by_claim_the_papers_data_first(tmp_path):
+    own = Verdict("99 %", "not reproduced", "because", **EFFECT)
+    for name, kind, first in (("rendered", "synthetic", []), ("ck", "ckplus", [own]), ("fer", "fer2013", [own])):
+        write_study(tmp_path / "study", name, kind, verdicts=[*first, *OPEN])
+    html, _ = report(tmp_path)
+    assert [row[:2] for row in html.tables[0][1:6]] == [
+        *(["99 %", "fer"], ["99 %", "ck"]),
+        *(["more accurate", "fer"], ["more accurate", "ck"], ["more accurate", "rendered"]),
+    ]
+    assert [row[0] for row in html.tables[1][1:]] == ["fer", "ck", "rendered"]
+
+
+def test_studies_are_linked_to_and_not_repeated(tmp_path):
+    write_study(tmp_path / "study", "fer", verdicts=OPEN)
+    html, _ = report(tmp_path)
+    (link,) = html.attributes("a", "href")
+    assert (tmp_path / "report" / link).resolve() == (tmp_path / "study/fer/study.html").resolve()
+    assert html.tables[1][1] == [*("fer", "1,234", "2", "ours", "1", "55.00", "60.00", "50.00 to 90.00", "45.00")]
+
+
+def test_a_reason_that_looks_like_a_tag_is_text(tmp_path):
+    write_study(tmp_path / "study", "fer", verdicts=[Verdict("c", "reproduced", "<img src=x onerror=alert(1)>")])
+    html, markdown = report(tmp_path)
+    assert "<img src=x onerror=alert(1)>" in html.text
+    assert "<img" not in markdown
+    assert not html.attributes("img", "onerror")
 
 
 def test_studies_that_differ_in_their_data_alone_are_ablations_of_it(tmp_path):
-    write_study(tmp_path / "studies", "base")
-    write_study(tmp_path / "studies", "crooked", align=False, accuracy=0.5)
-    write_study(tmp_path / "studies", "longer", align=False, samples=999)
-    text = write_report(tmp_path / "studies", tmp_path / "report").with_suffix(".md").read_text()
-    assert "| base | – | 60.00 [50.00, 90.00] |" in text
-    assert "| crooked | clean.align: false | 50.00 [40.00, 90.00] |" in text
-    assert "| longer | clean" not in text
+    write_study(tmp_path / "study", "base")
+    write_study(tmp_path / "study", "crooked", align=False)
+    write_study(tmp_path / "study", "longer", align=False, samples=999)
+    html, _ = report(tmp_path)
+    assert html.tables[2][1:] == [
+        ["base", "–", "60.00 [50.00, 90.00]"],
+        ["crooked", "clean.align: false", "60.00 [50.00, 90.00]"],
+    ]
 
 
 def test_no_study_is_one_line(tmp_path):
     with pytest.raises(MmferError, match="no study there; run `dvc repro`"):
-        write_report(tmp_path / "studies", tmp_path / "report")
+        write_report(tmp_path / "study", tmp_path / "report")

@@ -7,47 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmfer.config import EvaluateParams, PerturbParams, StudyParams, TrainParams
+from mmfer.config import StudyParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
 from mmfer.files import write_json
 from mmfer.report.results import read_study
-from mmfer.report.study import write_chapter
-from mmfer.testing import robustness
-from mmfer.testing.evaluate import evaluate, write_results
-from mmfer.testing.perturb import write_perturbed
-from mmfer.testing.robustness import predict_perturbed
-from mmfer.training.train import train_all
-from tests.tiny import write_tiny
-
-OURS = {"kind": "ours", "branches": ["image", "landmarks", "hog"], "channels": [4, 8], "image_hidden": [16]}
-OURS |= {"landmarks_hidden": [16], "hog_hidden": [16]}
-SYSTEMS = {
-    "ours": (OURS, {}),
-    "binary": (OURS, {"loss": "binary"}),
-    "image": (OURS | {"branches": ["image"]}, {}),
-    "svm": ({"components": 8}, {}),
-    "lenet": ({}, {}),
-}
-PARAMS = StudyParams(reference="ours", baseline="svm", faces_per_class=1)
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """The data folder of a tiny data set with people in four folds, with all results but robustness for `image`."""
-    root = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        folder = write_tiny(root / "data/tiny", folds=4)
-        write_perturbed(folder, folder / "perturbed", PerturbParams(images=10, severities=[3]), 1)
-        for name, (block, own) in SYSTEMS.items():
-            train = TrainParams(epochs=2, batch_size=16, device="cpu", seeds=[0]).model_copy(update=own)
-            train_all(folder, (name, block), train, lambda *_: None)
-            result = evaluate(folder, name, EvaluateParams(runs=2, bootstrap=100))
-            write_results(result, folder / "results/evaluate" / name)
-            if name != "image":
-                robustness.write_results(predict_perturbed(folder, name), folder / "results/robustness" / name)
-    return folder
+from tests.report.measured import PARAMS, SYSTEMS
 
 
 @pytest.fixture(scope="module")
@@ -141,25 +106,3 @@ def test_systems_at_chance_are_not_compared(study):
     assert part.tests(["lenet", "svm"])["system"].tolist() == ["svm"]
     details["ours"] = details["lenet"]
     assert replace(study, details=details).tests().empty
-
-
-def test_the_page_has_every_part_and_lists_systems_without_robustness_elsewhere(data):
-    text = write_chapter(data, data.parents[1] / "studies/tiny", PARAMS).with_suffix(".md").read_text()
-    for part in ("Verdicts", "Data", "Accuracy, %", "By class", "Ablations", "Paired tests", "Robustness", "Cost"):
-        assert f"## {part}" in text
-    robustness = text.split("## Robustness")[1].split("## Four faces")[0]
-    assert "| binary |" in robustness
-    assert "| image |" not in robustness
-    assert "| image | branches: [image] |" in text
-    ablations = text.split("## Ablations")[1].split("## Paired")[0]
-    cells = {line.count("|") for line in ablations.splitlines() if line.startswith("|")}
-    assert len(cells) == 1  # rows as long as the head
-    assert "over trainings and people together" in text
-
-
-@pytest.mark.parametrize("reference", ["svm", "lenet"])
-def test_an_estimator_or_a_network_without_branches_can_be_the_reference(data, reference):
-    params = StudyParams(reference=reference, baseline="svm", faces_per_class=1)
-    text = write_chapter(data, data.parents[1] / "studies" / reference, params).with_suffix(".md").read_text()
-    assert f"{reference} has no modalities that could be left out" in text
-    assert "| faster than the compared networks | **not decidable** |" in text
