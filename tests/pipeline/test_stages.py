@@ -15,7 +15,7 @@ from mmfer.training.train import SHARED_CODE
 from tools import stage_deps
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "study"]
+OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "sheets", "study"]
 OF_A_SYSTEM = ["train", "evaluate", "robustness"]
 
 
