@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test mutants lint deps docs format clean
+.PHONY: help install repro test coverage wheel mutants lint generated docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -11,25 +11,35 @@ help:  ## list the targets
 install: .venv/.installed  ## install mmfer and all it needs into .venv
 
 .venv/.installed: pyproject.toml constraints.txt
+	@echo "installing into .venv: 2.9 GB (torch alone 0.75), some minutes; nothing outside this folder"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	touch $@
+	@touch $@
+	@echo "installed; activate it with: source .venv/bin/activate"
 
-repro: install  ## rebuild everything that params.yaml names
-	dvc repro
+repro: install  ## rebuild everything that params.yaml names, and say where the results are
+	@python -m tools.repro
 
 test: install  ## run the whole test suite
 	python -m pytest --numprocesses 2 --dist loadfile
 
+coverage: install  ## run the whole test suite and print which lines it does not reach; slower
+	python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
+
+wheel: install  ## build wheel and sdist into dist/, install the wheel into an empty environment and predict offline
+	MMFER_TEST_WHEEL=1 python -m pytest tests/test_packaging.py
+	python -m build
+
 mutants: install  ## break one line at a time and see whether the tests notice (docs/mutants.md); takes half an hour
 	nice -n 10 python -m tools.mutants
 
-lint: install  ## check style and formatting
+lint: install  ## check style, formatting and types
 	ruff check .
 	ruff format --check .
 
-deps: install  ## write the code that each stage depends on into dvc.yaml, read off the imports
+generated: install  ## write what is generated: the code deps of dvc.yaml, the schema of params.yaml
 	python -m tools.stage_deps
+	python -m tools.params_schema
 
 docs: install  ## build the site into site/, without the network
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet --strict
