@@ -83,7 +83,7 @@ def predict(
 
 @app.command(epilog="Ends with Ctrl-C. Needs the package streamlit: pip install 'mmfer[demo]'.")
 def demo(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1, for this machine alone.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1, for this computer alone.")] = 8501,
     weights: Annotated[
         Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
     ] = None,

@@ -138,7 +138,7 @@ class Connection:
             os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
-        # `attempt` tells a failure in one line; these would add retries, and the whole traceback of a locked database.
+        # `attempt` reports a failure in one line; these would add retries and the traceback of a locked database.
         for name in ("mlflow", "alembic", "urllib3.connectionpool"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         uri = store_uri()

@@ -11,7 +11,7 @@ STATUS = Path("/proc/self/status")
 
 @contextmanager
 def measured() -> Iterator[dict[str, float]]:
-    """Yield a dict that holds `seconds` and, where /proc tells it (Linux), `peak_mib` once the block has ended."""
+    """Yield a dict that holds `seconds` and, where /proc has it (Linux), `peak_mib` once the block has ended."""
     cost: dict[str, float] = {}
     done = threading.Event()
     peaks = [0.0]

@@ -1,4 +1,4 @@
-"""Every stage execution as an MLflow run: parameters, metrics, cost, figures, and tags that tell the runs apart.
+"""Every stage execution as an MLflow run: parameters, metrics, cost, figures, and tags that distinguish the runs.
 
 A stage never depends on this module: the first failure (server down, database locked, disk full, bad URI) is reported
 in one line on stderr, and from then on every call does nothing.
@@ -85,7 +85,7 @@ class Run:
     def register(self, model: Path, tags: dict[str, object], description: str) -> None:
         """Make a trained model's folder the version ALIAS of the registered model mmfer-<dataset>-<system>.
 
-        For after the run's end: where the registry fails, the run is complete. `tags` tell versions apart: where there
+        For after the run's end: where the registry fails, the run is complete. `tags` distinguish versions: where there
         is one with the same, the alias moves there and nothing is copied. Its other tags are the INHERITED ones.
         """
         self._connection.attempt(lambda: self._connection.register(self.run_id, self._tags, model, tags, description))
@@ -129,7 +129,7 @@ def stage_run(
 
 @contextmanager
 def system_run(stage: str, everything: Params, dataset: str, system: str, **blocks: Block) -> Iterator[Run]:
-    """Track a stage that works on one system: a `stage_run` that tells systems apart, the same way in every stage.
+    """Track a stage that works on one system: a `stage_run` whose tags distinguish systems, alike in every stage.
 
     Its tags are also kind, ablation (see `ablation`) and seed: of train.seeds the first, whose models are evaluated.
     Its parameters are the system's block, how it is trained, and `blocks`.

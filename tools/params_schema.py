@@ -38,8 +38,8 @@ def _of_kind(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
     definitions |= block.pop("$defs", {})
     block["properties"] |= {"kind": {"const": kind}, "train": {"$ref": REFERENCE.format(model="OwnTrain")}}
     definitions[f"system_{kind}"] = block
-    told = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
-    return {"if": told, "then": {"$ref": REFERENCE.format(model=f"system_{kind}")}}
+    condition = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
+    return {"if": condition, "then": {"$ref": REFERENCE.format(model=f"system_{kind}")}}
 
 
 def as_json() -> str:

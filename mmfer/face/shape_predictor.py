@@ -34,7 +34,7 @@ class ShapeModel(NamedTuple):
 def find_landmarks(images: np.ndarray, boxes: np.ndarray, of: np.ndarray | None = None) -> np.ndarray:
     """Images (M, H, W) uint8, boxes (N, 4) left top right bottom, inclusive -> landmarks (N, 68, 2) float32.
 
-    All are whole pixels. `of` (N,) tells which image a box is of; without it box i is of image i.
+    All are whole pixels. `of` (N,) is the image of each box; without it box i is of image i.
     """
     of = np.arange(len(boxes)) if of is None else of
     images, boxes, model = np.ascontiguousarray(images), np.asarray(boxes, np.float64), load_shape_model()

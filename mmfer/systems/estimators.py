@@ -10,7 +10,7 @@ from scipy.special import softmax
 class EstimatorSystem(ABC):
     """A system around `estimator`, which is all that a model folder stores of it; a subclass says what that reads.
 
-    `copies` tells how many of the augmented copies of each training face it sees.
+    `copies` is the number of augmented copies of each training face that it sees.
     """
 
     def __init__(self, estimator: Any, inputs: tuple[str, ...], copies: int, n_classes: int) -> None:

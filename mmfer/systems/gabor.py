@@ -24,7 +24,7 @@ BATCH = 64  # faces filtered at once; their responses of one wavelength take 11 
 
 
 class GaborParams(Block):
-    """Our reconstruction; the paper tells only 'Gabor wavelet and SVM'."""
+    """Our reconstruction; the paper says only 'Gabor wavelet and SVM'."""
 
     kernel: Literal["rbf", "linear"] = "rbf"
     components: int | None = Field(256, ge=1, description="principal components kept; empty: all 2560 values")

@@ -21,7 +21,7 @@ STARTS, ENDS = np.array(list(combinations(range(5), 2))[1:]).T
 
 
 class GeometryParams(Block):
-    """Our reconstruction; the paper tells only 'the relative position' and 'five official landmarks'."""
+    """Our reconstruction; the paper says only 'the relative position' and 'five official landmarks'."""
 
     shape: Literal["pdm68", "geo5"] = Field("pdm68", description="principal components of 68 points, or 5 points")
     variance: float = Field(0.98, gt=0, lt=1, description="share that the principal components of pdm68 keep")
@@ -32,7 +32,7 @@ class GeometryParams(Block):
 
 @register("geometry", params=GeometryParams)
 class Geometry(EstimatorSystem):
-    """Position, size and turn of the face drop out; what is left goes to a linear discriminant or an RBF machine.
+    """Position, size and turn of the face drop out; a linear discriminant or an RBF SVM gets the rest.
 
     New shapes are turned onto the mean shape of training, which the PCA of the pipeline keeps anyway.
     """

@@ -31,7 +31,7 @@ class TangParams(Block):
 
 @register("tang", params=TangParams)
 class Tang(Chain):
-    """Three convolutions and a hidden layer without batch norm; the scores of one-vs-rest machines.
+    """Three convolutions and a hidden layer without batch norm; the scores of one-vs-rest support vector machines.
 
     The image comes without its mean; he also scales it to norm 150, which for a standardised face is a fixed factor.
     Then each pixel is standardised by its own mean and variance over training faces: batch norm without weights, so in

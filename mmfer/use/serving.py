@@ -1,5 +1,5 @@
 """A trained model that answers on photos through MLflow: in process by `mlflow.pyfunc.load_model`, over HTTP by
-`mlflow models serve`. docs/mlflow.md tells how.
+`mlflow models serve`. docs/serving.md says how.
 
 MLflow stores this file with the model and runs it to load the model ("models from code"), so that nothing is pickled.
 Imported by name only where mlflow is at hand: by mmfer.tracking, inside a function.
@@ -98,7 +98,7 @@ def write_served(folder: Path, model: Path, run_id: str | None = None) -> None:
 
 
 def requirements() -> list[str]:
-    """What the code needs, at the versions in use. Told to MLflow, which would else load the model to find out."""
+    """What the code needs, at the versions in use. Given to MLflow, which would else load the model to find out."""
     names = [Requirement(line).name for line in requires("mmfer") or [] if "extra ==" not in line]
     public = {name: version(name).split("+")[0] for name in names if name not in NOT_SERVED}  # 2.6.0+cpu -> 2.6.0
     return [f"{name}=={number}" for name, number in public.items()]

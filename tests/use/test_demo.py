@@ -241,17 +241,17 @@ def test_labels_stay_in_the_photo():
 
 
 def test_bars_escape_names_and_mark_what_was():
-    told = demo.bars({"<b>": 0.25, "sad": 0.75}, {"<b>": 0.5, "sad": 0.5})
-    assert "&lt;b&gt;" in told
-    assert "width:25.0%" in told
-    assert told.count("left:50.0%") == 2
+    drawn = demo.bars({"<b>": 0.25, "sad": 0.75}, {"<b>": 0.5, "sad": 0.5})
+    assert "&lt;b&gt;" in drawn
+    assert "width:25.0%" in drawn
+    assert drawn.count("left:50.0%") == 2
 
 
 @pytest.mark.parametrize(
     ("happy", "line"),
     [(0.1, "Then **sad**"), (0.9, "about as sure"), (0.99, "more sure"), (0.7, "less sure")],
 )
-def test_a_withheld_view_is_told_in_words(happy, line):
+def test_a_withheld_view_is_put_in_words(happy, line):
     assert line in demo.verdict_without("happy", {"happy": 0.9, "sad": 0.1}, {"happy": happy, "sad": 1 - happy})
 
 
@@ -274,7 +274,7 @@ def test_weights_are_opened_before_the_server_starts(tmp_path):
     assert message.startswith(f"error: {tmp_path}")
 
 
-def test_without_streamlit_the_remedy_is_told():
+def test_without_streamlit_the_remedy_is_named():
     without = [*COMMAND[:2], f"import sys; sys.modules['streamlit'] = None; {COMMAND[2]}", "demo"]
     message = "error: streamlit not installed; run `pip install 'mmfer[demo]'`\n"
     assert refused(command=without) == message

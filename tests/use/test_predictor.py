@@ -73,7 +73,7 @@ def test_predictor_prepares_faces_to_the_bit_as_the_stages_do(rendered, rng, pre
         assert (seen[name] == stored).all(), name
     expected = predictor.model.predict({name: array[:] for name, array in seen.items()})
     temperature = predictor.model.facts["result"]["temperature"]
-    assert temperature < 0.9  # the probabilities told are not those of the network, only their order is
+    assert temperature < 0.9  # the probabilities given are not those of the network, only their order is
     assert (predictor.predict_faces(faces) == tempered(expected, temperature)).all()
     assert (predictor.predict_faces(faces).argmax(axis=1) == expected.argmax(axis=1)).all()
 
@@ -170,10 +170,10 @@ def test_number_of_workers_changes_nothing(rendered):
 
 def test_result_is_ready_for_json(rendered, predictor):
     (face,) = predictor.predict([photo([(rendered[0][3], 200, 100, 240)])])[0]
-    told = json.loads(json.dumps(face.as_dict()))
-    assert told["expression"] == face.expression
-    assert np.array(told["landmarks"]).shape == (68, 2)
-    assert list(told["probabilities"]) == predictor.classes
+    plain = json.loads(json.dumps(face.as_dict()))
+    assert plain["expression"] == face.expression
+    assert np.array(plain["landmarks"]).shape == (68, 2)
+    assert list(plain["probabilities"]) == predictor.classes
 
 
 @settings(max_examples=25, deadline=None)
@@ -240,10 +240,10 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 def test_explanation_withholds_each_modality(rendered, predictor):
     face = rendered[0][3]
-    told = predictor.explain(face)
-    assert list(told.without) == ["image", "landmarks", "hog"]
-    assert list(told.probabilities.values()) == predictor.predict_faces(face[None])[0].tolist()
-    assert all(row != told.probabilities for row in told.without.values())
+    explanation = predictor.explain(face)
+    assert list(explanation.without) == ["image", "landmarks", "hog"]
+    assert list(explanation.probabilities.values()) == predictor.predict_faces(face[None])[0].tolist()
+    assert all(row != explanation.probabilities for row in explanation.without.values())
     # With a branch withheld its input has no say.
     seen = predictor.see(face[None])
     other = seen | {"hog": np.zeros_like(seen["hog"])}
@@ -254,7 +254,7 @@ def test_explanation_withholds_each_modality(rendered, predictor):
 
 def test_saliency_is_where_the_decision_is_made(predictor):
     class Mouth:
-        """Tells the brightness of rows 36 and below."""
+        """Measures the brightness of rows 36 and below."""
 
         facts = predictor.model.facts
         classes = ("dark", "bright")
@@ -265,9 +265,9 @@ def test_saliency_is_where_the_decision_is_made(predictor):
 
     face = np.zeros((48, 48), np.uint8)
     face[36:] = 255
-    told = Predictor(Mouth()).explain(face)
-    assert told.expression == "bright"
-    assert told.without == {}
-    assert told.saliency.shape == (48, 48)
-    assert told.saliency[:24].max() == 0
-    assert told.saliency[40:].min() > 0.05
+    explanation = Predictor(Mouth()).explain(face)
+    assert explanation.expression == "bright"
+    assert explanation.without == {}
+    assert explanation.saliency.shape == (48, 48)
+    assert explanation.saliency[:24].max() == 0
+    assert explanation.saliency[40:].min() > 0.05
