@@ -284,18 +284,18 @@ def test_a_single_person_says_nothing_of_others():
     assert found == statistics.Difference(1.0, -1.0, 1.0, 1.0)
 
 
-def simulated(rng, seeds, spread, hard, people=60, each=5):
+def simulated(rng, seeds, spread, hard, people=40, each=4):
     """Right answers (seeds, images) of a system; its trainings differ, and people and images are hard or easy."""
     own = 0.8 * hard + 0.6 * np.repeat(rng.normal(0, 0.7, people), each)
     effect = rng.normal(0, spread, (seeds, 1)) + 0.5 * rng.normal(size=(seeds, people * each))
     return rng.random((seeds, people * each)) < scipy.special.expit(1.5 + own + effect)
 
 
-@pytest.mark.parametrize(("seeds", "spread"), [((3, 3), 0.0), ((3, 3), 0.5), ((10, 3), 0.5), ((5, 5), 0.3)])
+@pytest.mark.parametrize(("seeds", "spread"), [((3, 3), 0.0), ((3, 3), 0.5), ((10, 3), 0.5)])
 def test_systems_that_are_alike_are_told_apart_in_one_of_twenty_studies_at_most(rng, seeds, spread):
-    people, studies, wrong, wrong_of_one = np.repeat(np.arange(60), 5), 600, 0, 0
+    people, studies, wrong, wrong_of_one = np.repeat(np.arange(40), 4), 400, 0, 0
     for _ in range(studies):
-        hard = np.repeat(rng.normal(0, 0.7, 60), 5) + rng.normal(0, 1.2, 300)
+        hard = np.repeat(rng.normal(0, 0.7, 40), 4) + rng.normal(0, 1.2, 160)
         a, b = (simulated(rng, n, spread, hard) for n in seeds)
         wrong += statistics.compare_trainings(a, b, people).p < 0.05
         wrong_of_one += spread > 0 and statistics.mcnemar_exact(a[0], b[0]) < 0.05
@@ -304,7 +304,7 @@ def test_systems_that_are_alike_are_told_apart_in_one_of_twenty_studies_at_most(
 
 
 def test_systems_that_differ_are_told_apart(rng):
-    hard, people = np.zeros(300), np.repeat(np.arange(60), 5)
+    hard, people = np.zeros(160), np.repeat(np.arange(40), 4)
     found = [
         statistics.compare_trainings(simulated(rng, 5, 0.1, hard), simulated(rng, 5, 0.1, hard - 1.5), people)
         for _ in range(20)
