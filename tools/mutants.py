@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,35 +152,35 @@ def judge(mutant: Mutant, tree: Path, seconds: float) -> str:
     Broken: its tests could not run, which says nothing; the list is at fault.
     """
     path, entry = tree / mutant.file, mutant.entry
-    original = path.read_text(encoding="utf-8")
+    original, stamp = path.read_text(encoding="utf-8"), path.stat()
     path.write_text(original.replace(entry.old, entry.new), encoding="utf-8")
-    # Numba knows a kernel by its own file alone, not by those of the kernels that it calls.
-    compiled = tempfile.mkdtemp(dir=tree.parent) if "numba" in original else f"{tree}.numba"
-    try:
+    with tempfile.TemporaryDirectory(dir=tree.parent) as compiled:
+        # Kernels of other files need not be compiled again; what a mutant leaves behind is forgotten.
+        shutil.copytree(compiled_kernels(tree), compiled, dirs_exist_ok=True)
         code, printed = run_tests(tree, mutant.tests, seconds, Path(compiled))
-    finally:
-        path.write_text(original, encoding="utf-8")
+    path.write_text(original, encoding="utf-8")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))  # by which Numba knows a file
     if code not in {PASSED, FAILED, TIMED_OUT}:
         typer.echo(printed[-600:])
     return {PASSED: "survived", FAILED: "killed", TIMED_OUT: "timed out"}.get(code, "broken")
 
 
-def time_limits(trees: "queue.Queue[Path]", tests: Iterable[str], processes: int) -> dict[str, float]:
-    """Seconds for each set of tests: five times what it takes on the code as it is; MmferError where it fails there."""
+def compiled_kernels(tree: Path) -> Path:
+    """Where Numba keeps the kernels of a tree without mutants."""
+    folder = tree.with_suffix(".numba")
+    folder.mkdir(exist_ok=True)
+    return folder
 
-    def limit(name: str) -> float:
-        tree, start = trees.get(), time.perf_counter()
-        code, printed = run_tests(tree, name, 1800, Path(f"{tree}.numba"))
-        trees.put(tree)
-        if code != PASSED:
-            raise MmferError(f"{name}: fails without any mutant: {printed[-600:]}")
-        seconds = time.perf_counter() - start
-        typer.echo(f"{seconds:6.1f} s  {name}")
-        return max(60.0, 5 * seconds)
 
-    tests = sorted(set(tests))
-    with ThreadPoolExecutor(processes) as pool:
-        return dict(zip(tests, pool.map(limit, tests), strict=True))
+def time_limit(tree: Path, tests: str) -> float:
+    """Seconds for some tests: five times what they take on the code as it is; MmferError where they fail there."""
+    start = time.perf_counter()
+    code, printed = run_tests(tree, tests, 1800, compiled_kernels(tree))
+    if code != PASSED:
+        raise MmferError(f"{tests}: fails without any mutant: {printed[-600:]}")
+    seconds = time.perf_counter() - start
+    typer.echo(f"{seconds:8.1f} s {tests}")
+    return max(60.0, 5 * seconds)
 
 
 def run_mutants(mutants: list[Mutant], processes: int, keep: Callable[[Mutant, str], None]) -> list[str]:
@@ -188,15 +188,18 @@ def run_mutants(mutants: list[Mutant], processes: int, keep: Callable[[Mutant, s
 
     `keep` gets each as it is known.
     """
+    limits = {mutant.tests: 0.0 for mutant in mutants}
+    locks = {tests: threading.Lock() for tests in limits}
     with tempfile.TemporaryDirectory() as folder:
         trees: queue.Queue[Path] = queue.Queue()
         for number in range(processes):
             trees.put(copy_tree(Path(folder, f"tree{number}")))
-        limits = time_limits(trees, [mutant.tests for mutant in mutants], processes)
 
         def verdict(mutant: Mutant) -> str:
             tree = trees.get()
             try:
+                with locks[mutant.tests]:
+                    limits[mutant.tests] = limits[mutant.tests] or time_limit(tree, mutant.tests)
                 result = judge(mutant, tree, limits[mutant.tests])
             finally:
                 trees.put(tree)

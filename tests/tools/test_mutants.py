@@ -5,7 +5,7 @@ import yaml
 
 from mmfer.errors import MmferError
 from tools import mutants
-from tools.mutants import Entry, Mutant, copy_tree, judge, page, read_mutants, time_limits
+from tools.mutants import Entry, Mutant, copy_tree, judge, page, read_mutants, time_limit
 
 CODE = "def double(x):\n    return 2 * x\n"
 TESTS = "import code_\n\n\ndef test_double():\n    assert code_.double(0) == 0\n"
@@ -67,10 +67,8 @@ def test_a_mutant_that_is_no_python_is_a_fault_of_the_list(tree):
 
 def test_tests_that_fail_without_a_mutant_prove_nothing(tree):
     (tree / "test_code.py").write_text(TESTS.replace("== 0", "== 1"))
-    trees = mutants.queue.Queue()
-    trees.put(tree)
     with pytest.raises(MmferError, match="fails without any mutant"):
-        time_limits(trees, ["test_code.py"], 1)
+        time_limit(tree, "test_code.py")
 
 
 def test_the_copy_has_the_tracked_files_and_none_that_git_ignores(tmp_path):

@@ -1,0 +1,181 @@
+"""The epochs of a network, against the same training written with torch alone."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mmfer.config import TrainParams
+from mmfer.data.splits import Rows
+from mmfer.face.prepare import landmark_vector
+from mmfer.training import loop
+from mmfer.training.loop import epoch_rows, fit_network, loss
+
+N, CLASSES, BATCH = 24, 3, 8
+EVERY = {
+    "learning_rate": 0.05,
+    "beta1": 0.5,
+    "beta2": 0.7,
+    "epsilon": 1e-3,
+    "weight_decay": 0.3,
+    "schedule": "cosine",
+    "label_smoothing": 0.2,
+}
+
+
+class Line(nn.Module):
+    """A linear classifier of landmarks; it notes whether it was in training mode each time that it was called."""
+
+    inputs, n_classes = ("landmarks",), CLASSES
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.line, self.modes = nn.Linear(136, CLASSES), []
+
+    def forward(self, landmarks):
+        self.modes.append(self.training)
+        return self.line(landmarks)
+
+
+@pytest.fixture
+def source(rng):
+    """Landmarks and labels of N faces."""
+    return {
+        "landmarks": rng.normal(size=(N, 68, 2)).astype(np.float32),
+        "labels": rng.integers(0, CLASSES, N, dtype=np.int64),
+    }
+
+
+def train_params(**changes):
+    return TrainParams(**{"epochs": 3, "batch_size": BATCH, "device": "cpu"} | changes)
+
+
+def fit(source, folder, network=None, seen=None, **changes):
+    """Train on 16 faces, validate on the others -> the network, history; `seen` gets the weights after each epoch."""
+    network, rows = network or Line(), Rows(np.arange(16), np.arange(16, N), np.arange(0))
+
+    def log(record, epoch):
+        if seen is not None:
+            seen.append(weights(network))
+
+    result, _, history = fit_network(network, source, rows, train_params(**changes), 0, folder / "c.pt", log)
+    return result, history
+
+
+def weights(network):
+    return copy.deepcopy({name: value for name, value in network.state_dict().items()})
+
+
+def assert_same(network, state):
+    torch.testing.assert_close(weights(network), state, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{}, EVERY], ids=["defaults", "every option"])
+def test_training_is_what_torch_makes_of_the_same_options(source, tmp_path, changes):
+    params, network = train_params(**changes), Line()
+    optimizer = torch.optim.AdamW(
+        network.parameters(),
+        lr=params.learning_rate,
+        betas=(params.beta1, params.beta2),
+        eps=params.epsilon,
+        weight_decay=params.weight_decay,
+    )
+    steps = params.epochs * 2
+    rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for epoch in range(params.epochs):
+        for rows in epoch_rows(np.arange(16), epoch, 16, 0).reshape(-1, BATCH):
+            logits = network(landmark_vector(torch.from_numpy(source["landmarks"][rows])))
+            labels = torch.from_numpy(source["labels"][rows])
+            value = nn.functional.cross_entropy(logits, labels, label_smoothing=params.label_smoothing)
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            if params.schedule == "cosine":
+                rates.step()
+    trained, _ = fit(source, tmp_path, **changes)
+    assert_same(trained, weights(network))
+
+
+@pytest.mark.parametrize(("select", "epoch"), [("best", 2), ("last", 4)])
+def test_the_weights_are_those_of_the_epoch_that_validation_chose(source, tmp_path, monkeypatch, select, epoch):
+    measured = iter([0.2, 0.9, 0.5, 0.9])
+    monkeypatch.setattr(loop, "assess", lambda *_: {"loss": 1.0, "accuracy": next(measured)})
+    seen = []
+    trained, _ = fit(source, tmp_path, seen=seen, epochs=4, select=select)
+    assert_same(trained, seen[epoch - 1])
+
+
+def test_averaged_weights_are_the_exponential_moving_average_and_are_used(source, tmp_path):
+    seen, start = [], weights(Line())
+    trained, history = fit(source, tmp_path, seen=seen, epochs=5, batch_size=16, learning_rate=0.1, ema=0.2)
+    for step, state in enumerate(seen):  # one batch an epoch
+        decay = min(0.2, (1 + step) / (10 + step))
+        start = {name: decay * start[name] + (1 - decay) * value for name, value in state.items()}
+    assert_same(trained, start)
+    logits = trained(landmark_vector(torch.from_numpy(source["landmarks"][16:])))
+    right = (logits.argmax(1).numpy() == source["labels"][16:]).mean()
+    assert history["val_accuracy"].iloc[-1] == pytest.approx(right)
+
+
+def test_a_training_that_was_interrupted_goes_on_to_the_same_weights(source, tmp_path, monkeypatch):
+    whole, _ = fit(source, tmp_path / "whole", epochs=4, ema=0.9, **EVERY)
+    save = loop.save_checkpoint
+
+    def interrupted(state, path):
+        save(state, path)
+        if state.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(source, tmp_path, epochs=4, ema=0.9, **EVERY)
+    resumed, history = fit(source, tmp_path, epochs=4, ema=0.9, **EVERY)
+    assert list(history["epoch"]) == [1, 2, 3, 4]
+    torch.testing.assert_close(weights(resumed), weights(whole), rtol=0, atol=0)
+
+
+def test_networks_learn_in_training_mode_and_are_measured_and_given_back_in_the_other(source, tmp_path):
+    network = Line()
+    trained, _ = fit(source, tmp_path, network, epochs=1)
+    assert network.modes == [True, True, False]  # two batches, the validation faces
+    assert not trained.training
+
+
+def test_patience_counts_epochs_without_gain(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "assess", lambda *_: {"loss": 1.0, "accuracy": 0.5})
+    _, history = fit(source, tmp_path, epochs=50, patience=2)
+    assert len(history) == 3  # the first gained
+
+
+def test_mixup_and_a_loss_of_its_own_change_what_is_learned(source, tmp_path):
+    class Own(Line):
+        def loss(self, logits, targets):
+            return (logits - targets).square().mean()
+
+    plain, _ = fit(source, tmp_path / "a")
+    mixed, _ = fit(source, tmp_path / "b", mixup=1.0)
+    own, _ = fit(source, tmp_path / "c", Own())
+    for other in (mixed, own):
+        assert (other.line.weight - plain.line.weight).abs().max() > 1e-4
+
+
+def test_a_pass_shows_every_row_once_in_an_order_of_its_own():
+    train = np.arange(100, 140)
+    halves = [epoch_rows(train, epoch, 20, 0) for epoch in range(4)]
+    first, second = np.concatenate(halves[:2]), np.concatenate(halves[2:])
+    assert sorted(first) == sorted(second) == train.tolist()
+    assert (first != second).any()
+    assert (first != epoch_rows(train, 0, 40, 1)).any()
+
+
+def test_the_binary_loss_is_that_of_torch_summed_over_the_classes(rng):
+    logits = torch.from_numpy(rng.normal(size=(5, CLASSES)))
+    targets = torch.from_numpy(rng.dirichlet(np.ones(CLASSES), 5))
+    expected = nn.functional.binary_cross_entropy(logits.softmax(1), targets, reduction="sum") / 5
+    assert loss(logits, targets, "binary").item() == pytest.approx(expected.item())
+    assert math.isfinite(loss(1e4 * logits, targets, "binary").item())
