@@ -135,7 +135,9 @@ class TrainParams(Block):
     epochs: int = Field(500, ge=1, description="the paper's '500 iterations'")
     copies: int | None = Field(None, ge=1, description="copies of each face that it sees, the first ones; empty: all")
     samples_per_epoch: int | None = Field(None, ge=1, description="rows drawn per epoch; empty: every row")
-    max_minutes: float | None = Field(None, gt=0, description="after which a training ends; empty: no bound")
+    max_minutes: float | None = Field(
+        None, gt=0, description="after which training pauses till the next call; empty: off"
+    )
     batch_size: int = Field(128, ge=2)
     learning_rate: float = Field(0.001, gt=0, lt=10)
     beta1: float = Field(0.9, ge=0, lt=1)

@@ -21,20 +21,16 @@ def train(
     everything = read_params()
     params, block = everything.train(dataset, system), everything.system(system)
     from mmfer import files, tracking
-    from mmfer.report import charts
     from mmfer.training.train import train_all
 
     metrics = Path("metrics", dataset, system)
     with tracking.system_run("train", everything, dataset, system) as run:
         with run.models() as log:
-            summary, curves = train_all(Path("data", dataset), (system, block), params, log)
-        run.log_metrics({"cost": {"parameters": math.nan} | summary})  # nan: not counted, of an estimator
-        del summary["reused"]  # tells of this execution; without it the file is the same where all were
-        files.write_csv(metrics / "curves.csv", curves)
-        if len(curves):
-            charts.training_curves(curves, f"{system} on {dataset}", metrics / "curves.png")
-            run.log_artifact(metrics / "curves.png")
-    files.write_json(metrics / "train.json", summary)
+            trained = train_all(Path("data", dataset), (system, block), params, log)
+        # parameters of an estimator: not counted
+        run.log_metrics({"cost": {"parameters": math.nan} | trained.summary | trained.spent})
+    files.write_csv(metrics / "curves.csv", trained.curves)
+    files.write_json(metrics / "train.json", trained.summary)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ hog_length)`. It is a torch module with `n_classes` that maps those inputs to lo
 logits and target probabilities), or an estimator with `fit` and `predict_proba`.
 Most networks are a Chain of layers (mmfer.systems.layers).
 A file is added to this folder and its kind can be named in params.yaml; nothing else is to be edited. Code that several
-files share belongs in layers.py or estimators.py, which training.SHARED_CODE names.
+files share belongs in layers.py, fusion.py or estimators.py, which SHARED_CODE of mmfer.training.runs names.
 """
 
 import importlib

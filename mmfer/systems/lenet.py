@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from mmfer.config import Block
 from mmfer.systems import register
+from mmfer.systems.layers import Network
 
 
 class LenetParams(Block):
@@ -25,7 +26,7 @@ class LenetParams(Block):
 
 
 @register("lenet", params=LenetParams)
-class Lenet(nn.Module):
+class Lenet(Network):
     """Convolution and pooling twice, a convolution to a single point, a hidden layer over all that is joined."""
 
     inputs = ("image",)

@@ -6,15 +6,15 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
-from mmfer.config import FACE_PX, Block
+from mmfer.config import FACE_PX
 from mmfer.systems import register
-from mmfer.systems.layers import Fusion, attention, stack
+from mmfer.systems.fusion import BranchParams, ModalityFusion, stack
+from mmfer.systems.layers import attention
 
 
-class OursParams(Block):
+class OursParams(BranchParams):
     """The defaults are the paper's, where it gives a value."""
 
-    branches: list[Literal["image", "landmarks", "hog"]] = Field(["image", "landmarks", "hog"], min_length=1)
     channels: list[int] = Field(
         [64, 128, 256], min_length=1, max_length=5, description="paper: three, widths not given"
     )
@@ -47,19 +47,9 @@ class ImageBranch(nn.Sequential):
 
 
 @register("ours", params=OursParams)
-class Ours(Fusion):
+class Ours(ModalityFusion):
     """The three sub-networks side by side, fused at feature level; at class level as an ablation."""
 
     def __init__(self, params: OursParams, n_classes: int, hog_length: int = 900) -> None:
-        build = {
-            "image": lambda: ImageBranch(params),
-            "landmarks": lambda: stack([136, *params.landmarks_hidden], params.dropout),
-            "hog": lambda: stack([hog_length, *params.hog_hidden], params.dropout),
-        }
-        widths = {
-            "image": params.image_hidden[-1],
-            "landmarks": params.landmarks_hidden[-1],
-            "hog": params.hog_hidden[-1],
-        }
-        chosen = params.branches
-        super().__init__({b: build[b]() for b in chosen}, [widths[b] for b in chosen], n_classes, level=params.fusion)
+        width = params.image_hidden[-1]
+        super().__init__(params, lambda: ImageBranch(params), width, n_classes, hog_length, level=params.fusion)

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from mmfer.config import Block
 from mmfer.systems import register
-from mmfer.systems.layers import Chain, Equalise, conv_norm, residual_stages
+from mmfer.systems.layers import Chain, Equalise, Network, conv_norm, residual_stages
 
 Net = Literal["vgg", "inception", "resnet"]
 
@@ -45,7 +45,7 @@ class Pramerdorfer(Chain):
 
 
 @register("pramerdorfer_ensemble", params=EnsembleParams)
-class PramerdorferEnsemble(nn.Module):
+class PramerdorferEnsemble(Network):
     """Networks that learn side by side, each from its own loss alone; the mean of their probabilities predicts."""
 
     inputs = ("image",)
@@ -65,7 +65,8 @@ class PramerdorferEnsemble(nn.Module):
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Sum of the members' cross entropies for target probabilities (N, n_classes), at the last forward pass."""
-        return sum(cross_entropy(member.float(), targets) for member in self.member_logits)
+        losses = (cross_entropy(member.float(), targets) for member in self.member_logits)
+        return sum(losses, logits.new_zeros(()))
 
 
 def first(equalise: bool) -> list[nn.Module]:
@@ -86,7 +87,8 @@ def vgg(n_classes: int) -> list[nn.Module]:
 
 def inception(n_classes: int) -> list[nn.Module]:
     """A convolution and seven inception layers, the side halved before every other one. 1.19 million weights."""
-    layers, a = [conv_norm(1, 64, bias=False)], 64
+    a = 64
+    layers: list[nn.Module] = [conv_norm(1, a, bias=False)]
     for n in range(32, 225, 32):
         layers += [nn.MaxPool2d(2)] if n % 64 == 0 else []
         layers.append(Inception(a, n))

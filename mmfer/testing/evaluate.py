@@ -124,8 +124,8 @@ def training(models: list[dict[str, Any]], features: FaceSet) -> dict[str, Any]:
         "seeds": list(dict.fromkeys(model["seed"] for model in models)),
         "samples_seen": sum(result["samples_seen"] for result in results),
         "passes": round(float(np.mean(passes)), 4),
-        "minutes": round(sum(result["minutes"] for result in results), 2),
-        "device": results[0]["device"],
+        "minutes": round(sum(model["execution"]["minutes"] for model in models), 2),
+        "device": models[0]["execution"]["device"],
     }
 
 

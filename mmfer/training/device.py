@@ -1,5 +1,7 @@
 """Where networks run, at which precision, and how rows of stored arrays get there."""
 
+import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,19 @@ def choose_device(wanted: str) -> str:
 def uses_bfloat16(precision: str, device: str) -> bool:
     """Whether networks run under bfloat16 autocast."""
     return precision == "bfloat16" or (precision == "auto" and device == "cuda")
+
+
+def conditions(device: str, dtype: str) -> dict[str, Any]:
+    """What the bits of a result depend on beside its run: device, processor, threads and type of the numbers."""
+    name = torch.cuda.get_device_name() if device == "cuda" else _processor()
+    return {"device": device, "processor": name, "threads": torch.get_num_threads(), "dtype": dtype}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows as much
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def resident(source: dict[str, np.ndarray], device: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from mmfer.config import TrainParams
 from mmfer.data.splits import Rows
 from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare
-from mmfer.training.device import choose_device, fetch, resident, uses_bfloat16
+from mmfer.systems.layers import Network
+from mmfer.training.device import choose_device, conditions, fetch, resident, uses_bfloat16
 from mmfer.training.ema import update_average
 from mmfer.training.mixup import mix, smooth_targets
 from mmfer.training.schedule import learning_rate
@@ -25,21 +26,24 @@ from mmfer.training.state import State, save_checkpoint, start_state
 
 
 def fit_network(
-    network: nn.Module,
+    network: Network,
     source: dict[str, np.ndarray],
     rows: Rows,
     params: TrainParams,
     seed: int,
     checkpoint: Path,
     log: Callable[[dict, int], None],
+    pause_at: float = math.inf,
 ) -> tuple[nn.Module, dict[str, Any], pd.DataFrame]:
-    """Train until the epochs, the minutes or the patience are used up; return network, summary and history.
+    """Train until the epochs or the patience are used up -> network, facts for model.json, history.
 
-    `source` holds the stored arrays that the network reads, and the labels.
+    `source` holds the stored arrays that the network reads, and the labels. Once time.monotonic() is `pause_at` the
+    training stops after its epoch with a MmferError; called again it goes on from the checkpoint, to the same weights.
     """
     device = choose_device(params.device)
     source = resident(source, device)
-    state = start_state(network.to(device, memory_format=torch.channels_last), params, checkpoint)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
+    state = start_state(network, params, checkpoint)
     size = min(params.samples_per_epoch or len(rows.train), len(rows.train))
     bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=None)
     while not _finished(state, params):
@@ -48,21 +52,31 @@ def fit_network(
         log(_slashed(record), state.epoch)
         bar.update()
         _say(bar, record)
+        if time.monotonic() >= pause_at and not _finished(state, params):
+            raise MmferError(
+                f"training paused after epoch {state.epoch} of {params.epochs}: the {params.max_minutes:g} minutes of "
+                "train.max_minutes are over; run it again and it goes on from there"
+            )
     bar.close()
     result = state.result
-    if params.select == "best" and state.best:
+    if params.select == "best":
         result.load_state_dict(state.best["weights"])
     seen = state.epoch * (size // params.batch_size) * params.batch_size
-    summary = {
+    facts = {
         "epochs": state.epoch,
-        "chosen_epoch": state.best["epoch"] if params.select == "best" and state.best else state.epoch,
+        "chosen_epoch": state.best["epoch"] if params.select == "best" else state.epoch,
         "samples_seen": seen,
-        "minutes": round(state.seconds / 60, 2),
-        "samples_per_second": round(seen / state.seconds, 1),
-        "device": device,
+        "rows": len(rows.train),
         "parameters": sum(p.numel() for p in result.parameters()),
     }
-    return result.eval(), summary, pd.DataFrame(state.history)
+    dtype = "bfloat16" if uses_bfloat16(params.precision, device) else "float32"
+    spent = speed(seen, state.seconds) | conditions(device, dtype)
+    return result.eval(), {"result": facts, "execution": spent}, pd.DataFrame(state.history)
+
+
+def speed(samples: int, seconds: float) -> dict[str, float]:
+    """What a training took: minutes, and samples a second."""
+    return {"minutes": round(seconds / 60, 2), "samples_per_second": round(samples / seconds, 1)}
 
 
 def epoch_rows(train: np.ndarray, epoch: int, size: int, seed: int) -> np.ndarray:
@@ -85,7 +99,7 @@ def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
     return -(targets * log_p + (1 - targets) * log_q).sum(dim=1).mean()
 
 
-def assess(network: nn.Module, source: dict[str, Any], rows: np.ndarray, batch_size: int = 512) -> dict[str, float]:
+def assess(network: Network, source: dict[str, Any], rows: np.ndarray, batch_size: int = 512) -> dict[str, float]:
     """Mean cross entropy and accuracy of a network over some rows."""
     network.eval()
     device = next(network.parameters()).device
@@ -166,11 +180,7 @@ def _step(
 
 def _finished(state: State, params: TrainParams) -> bool:
     stale = state.epoch - state.best.get("epoch", state.epoch)
-    return (
-        state.epoch >= params.epochs
-        or (params.max_minutes is not None and state.seconds >= 60 * params.max_minutes)
-        or (params.patience is not None and stale >= params.patience)
-    )
+    return state.epoch >= params.epochs or (params.patience is not None and stale >= params.patience)
 
 
 def _keep_best(state: State, record: dict[str, float], params: TrainParams) -> None:

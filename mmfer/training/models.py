@@ -10,7 +10,9 @@ import hashlib
 import json
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +97,18 @@ def model_facts(name: str, block: dict[str, Any], features: FaceSet, **more: Any
         "classes": features.classes,
         "made_by": features.made_by,
         **more,
-        "versions": {"mmfer": mmfer.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": versions(system_params(name, block)[0].build),
     }
+
+
+def versions(system: Callable[..., Any]) -> dict[str, str]:
+    """Versions of what a training goes through: PyTorch for networks, scikit-learn for estimators.
+
+    Those of what made the arrays (numba, OpenCV, dlib) are left out: the bytes of the arrays themselves count.
+    """
+    found = {"mmfer": mmfer.__version__, "python": platform.python_version(), "numpy": version("numpy")}
+    network = isinstance(system, type) and issubclass(system, torch.nn.Module)
+    return found | {"torch": torch.__version__} | ({} if network else {"scikit-learn": version("scikit-learn")})
 
 
 def model_name(fold: int, seed: int) -> str:

@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from mmfer.config import TrainParams
 from mmfer.files import new_file
+from mmfer.systems.layers import Network
 
 
 @dataclass
 class State:
     """All that changes while a network trains; a checkpoint holds it."""
 
-    network: nn.Module
-    average: nn.Module | None
+    network: Network
+    average: Network | None
     optimizer: torch.optim.Optimizer
     epoch: int = 0
     seconds: float = 0.0
@@ -26,12 +26,12 @@ class State:
     best: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def result(self) -> nn.Module:
+    def result(self) -> Network:
         """The network to use: the averaged one, where there is one."""
         return self.network if self.average is None else self.average
 
 
-def start_state(network: nn.Module, params: TrainParams, checkpoint: Path) -> State:
+def start_state(network: Network, params: TrainParams, checkpoint: Path) -> State:
     """A fresh state, or that of the checkpoint."""
     optimizer = torch.optim.AdamW(
         network.parameters(),

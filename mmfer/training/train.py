@@ -1,19 +1,15 @@
-"""Train one system for every fold and seed; what was trained before with the same data, parameters and code is reused.
+"""Train one system for every fold and seed; what was trained before by the same run (mmfer.training.runs) is reused."""
 
-A run is defined by its data, parameters, fold, seed and code; the hash of these names its checkpoint, so an interrupted
-training goes on where it was and ends with the same weights (on CPU bit for bit, unless `max_minutes` ends it). It also
-stands in model.json, so that a model is not trained again where DVC runs the stage for another reason.
-"""
-
-import hashlib
-import inspect
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,72 +19,109 @@ from torch import nn
 from mmfer.config import TrainParams
 from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
+from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare, stored_names
 from mmfer.files import new_folder, write_json
 from mmfer.training.calibration import fit_temperature
-from mmfer.training.loop import fit_network
+from mmfer.training.device import conditions
+from mmfer.training.loop import fit_network, speed
 from mmfer.training.models import Model, build, holds_run, model_facts, model_name, save_model
+from mmfer.training.runs import digest_inputs, run_hash
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
-SHARED_CODE = (  # with a system's own module it defines how that is trained
-    *("systems/__init__.py", "systems/layers.py", "systems/estimators.py"),
-    *("training/train.py", "training/loop.py", "training/state.py", "training/schedule.py", "training/ema.py"),
-    *("training/mixup.py", "training/device.py", "training/calibration.py", "training/models.py"),
-    *("face/prepare.py", "data/splits.py"),
-)
+
+
+class Trained(NamedTuple):
+    """What the trainings of one system, for every fold and seed, come to."""
+
+    summary: dict[str, Any]  # the same wherever and however often it is trained
+    spent: dict[str, float]  # minutes of all trainings, and how many models were reused
+    curves: pd.DataFrame  # a row for each epoch of each fold and seed; without rows where estimators were fitted
 
 
 def train_all(
     data: Path, system: tuple[str, dict], params: TrainParams, log: Callable[[dict, int, dict[str, int]], None]
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Train one system for every fold and seed -> totals and the curves of all trainings.
+) -> Trained:
+    """Train one system for every fold and seed, and write data/models/<system>.
 
     `log` gets each epoch: metrics, number, and which of several models it is of, {"fold": 0, "seed": 1} or {"seed": 1};
     {} where there is but one.
 
-    data/models/<system> is replaced as a whole when all are trained; until then finished ones wait in .checkpoints.
-    Models of the former folder that are wanted again are copied instead; `reused` among the totals counts them.
+    The folder is replaced as a whole when all are trained; until then finished ones wait in .checkpoints. Models of the
+    former folder that are wanted again are copied instead. MmferError where the options of `params` cannot be, and
+    after `params.max_minutes`: what was trained till then is kept, and the next call goes on from there.
     """
     faces = open_faceset(data / "augmented", needs=("images",))
     values = open_faceset(data / "features", needs=("landmarks", "hog"))
-    machine = build(model_facts(*system, values))
-    source = stored_arrays(faces, values, machine.inputs)
-    read = _digest(machine, source)
-    # An estimator has no random start: one fit stands for all seeds.
-    seeds = params.seeds if isinstance(machine, nn.Module) else params.seeds[:1]
-    # Of all folds before any is trained, so that a leak in the last stops before the first.
-    rows_of = {fold: seen_rows(faces, fold, params, machine) for fold in folds_of(values.index)}
-    runs = {model_name(fold, seed): (fold, seed) for fold in folds_of(values.index) for seed in seeds}
+    model = build(model_facts(*system, values))
+    source = stored_arrays(faces, values, model.inputs)
+    read = digest_inputs(model, source)
+    # Of all folds before any is trained, so that what is wrong in the last stops before the first.
+    rows = {fold: seen_rows(faces, fold, params, model) for fold in folds_of(values.index)}
+    network = isinstance(model, nn.Module)
+    if network:
+        _refuse(system[0], model, params, rows)
+    seeds = params.seeds if network else params.seeds[:1]  # an estimator has no random start: one fit stands for all
+    runs = [(fold, seed) for fold in rows for seed in seeds]
+    pause_at = time.monotonic() + 60 * params.max_minutes if params.max_minutes else math.inf
     models, finished = data / "models" / system[0], []
     with new_folder(models) as folder:
-        for name, (fold, seed) in runs.items():
-            which = {"seed": seed} if fold < 0 else {"fold": fold, "seed": seed}
-            model = which if len(runs) > 1 else {}
+        for fold, seed in runs:
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
-            rows = rows_of[fold]
-            facts["run"] = _hash(facts, read, rows)
-            trained = models / name
+            facts["run"] = run_hash(facts, read, rows[fold])
+            trained = models / model_name(fold, seed)
             if not holds_run(trained, facts["run"]):
                 trained = CHECKPOINTS / facts["run"]
-                train_model(trained, facts, source, rows, params, lambda m, step, of=model: log(m, step, of))
+                named = partial(_log_of, log, _which(fold, seed) if len(runs) > 1 else {})
+                train_model(trained, facts, source, rows[fold], params, named, pause_at)
                 finished.append(trained)
-            _copy(trained, folder / name, facts)
+            _copy(trained, folder / model_name(fold, seed), facts)
     for trained in finished:
         shutil.rmtree(trained)
     reused = len(runs) - len(finished)
     print(f"{reused} of {len(runs)} models reused: trained before with the same data, parameters and code", flush=True)
-    totals, curves = _results([models / name for name in runs])
-    return totals | {"reused": reused}, curves
+    return _together([models / model_name(fold, seed) for fold, seed in runs], reused)
 
 
-def _results(models: list[Path]) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Totals over model folders and the curves of all."""
+def _refuse(name: str, network: nn.Module, params: TrainParams, rows: dict[int, Rows]) -> None:
+    """MmferError for options that could only be ignored."""
+    if params.loss != "softmax" and hasattr(network, "loss"):
+        raise MmferError(
+            f"params.yaml: train.loss: {params.loss} would be ignored: {name} brings its own; give it "
+            f"systems.{name}.train.loss: softmax"
+        )
+    if all(len(part.val) for part in rows.values()):
+        return
+    without = "needs validation faces, and there are none"
+    if params.select == "best":
+        raise MmferError(f"params.yaml: train.select: best {without}; take last")
+    if params.patience is not None:
+        raise MmferError(
+            f"params.yaml: train.patience: {params.patience} {without}; set it to null, or in cross-validation set "
+            "train.select to best, which holds a fold out"
+        )
+
+
+def _which(fold: int, seed: int) -> dict[str, int]:
+    return {"seed": seed} if fold < 0 else {"fold": fold, "seed": seed}
+
+
+def _log_of(log: Callable[[dict, int, dict[str, int]], None], of: dict[str, int], metrics: dict, step: int) -> None:
+    log(metrics, step, of)
+
+
+def _together(models: list[Path], reused: int) -> Trained:
+    """Totals over model folders, and means of what each has once; the curves of all, in the order of the folders."""
     facts = [json.loads((model / "model.json").read_text(encoding="utf-8")) for model in models]
     histories = [(f, model / "history.csv") for f, model in zip(facts, models, strict=True)]
-    curves = [pd.read_csv(p).assign(fold=f["fold"], seed=f["seed"]) for f, p in histories if p.exists()]
-    totals = {key: round(sum(f["result"][key] for f in facts), 2) for key in ("samples_seen", "minutes")}
-    shared = {key: facts[0]["result"][key] for key in ("device", "parameters") if key in facts[0]["result"]}
-    return {"models": len(models), **totals, **shared}, pd.concat(curves) if curves else pd.DataFrame({"epoch": []})
+    curves = [pd.read_csv(path).assign(fold=f["fold"], seed=f["seed"]) for f, path in histories if path.exists()]
+    results = [f["result"] for f in facts]
+    summary = {"models": len(models)} | {key: sum(r[key] for r in results) for key in ("samples_seen", "rows")}
+    each = [key for key in ("epochs", "chosen_epoch", "parameters") if key in results[0]]
+    summary |= {key: mean(r[key] for r in results) for key in each}
+    spent = {"minutes": round(sum(f["execution"]["minutes"] for f in facts), 2), "reused": reused}
+    table = pd.concat(curves).drop(columns="minutes") if curves else pd.DataFrame({"epoch": []})
+    return Trained(summary, spent, table)
 
 
 def stored_arrays(faces: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -98,12 +131,12 @@ def stored_arrays(faces: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> d
     return {name: stored[name] for name in stored_names(inputs)} | {"labels": labels}
 
 
-def seen_rows(faces: FaceSet, fold: int, params: TrainParams, machine: Any) -> Rows:
+def seen_rows(faces: FaceSet, fold: int, params: TrainParams, model: Any) -> Rows:
     """Rows of one fold; of the copies of its training faces those that params and an estimator's own block ask for."""
     rows, index = split_rows(faces, fold, params.select), faces.index
     train = first_copies(index, rows.train, params.copies)
-    if not isinstance(machine, nn.Module):
-        train = train[index["copy"].to_numpy()[train] < machine.copies]
+    if not isinstance(model, nn.Module):
+        train = train[index["copy"].to_numpy()[train] < model.copies]
     return replace(rows, train=train)
 
 
@@ -114,22 +147,21 @@ def train_model(
     rows: Rows,
     params: TrainParams,
     log: Callable[[dict, int], None],
+    pause_at: float = math.inf,
 ) -> None:
     """Train the model that the facts describe and write its folder, if it is not there already."""
     if folder.exists():
         return
     torch.manual_seed(facts["seed"])
-    machine = build(facts)
-    if isinstance(machine, nn.Module):
-        checkpoint = folder.with_suffix(".pt")
-        machine, result, history = fit_network(machine, source, rows, params, facts["seed"], checkpoint, log)
-        result |= calibrated(Model(facts, machine), source, rows.val, result["device"])
-        save_model(folder, facts | {"result": result}, machine, history)
-        checkpoint.unlink()
+    model, history, checkpoint = build(facts), None, folder.with_suffix(".pt")
+    network, seed = isinstance(model, nn.Module), facts["seed"]
+    if network:
+        model, found, history = fit_network(model, source, rows, params, seed, checkpoint, log, pause_at)
     else:
-        result = fit_estimator(machine, source, rows.train)
-        result |= calibrated(Model(facts, machine), source, rows.val, result["device"])
-        save_model(folder, facts | {"result": result}, machine)
+        found = fit_estimator(model, source, rows.train)
+    found["result"] |= calibrated(Model(facts, model), source, rows.val, found["execution"]["device"])
+    save_model(folder, facts | found, model, history)
+    checkpoint.unlink(missing_ok=True)
 
 
 def calibrated(model: Model, source: dict[str, np.ndarray], val: np.ndarray, device: str) -> dict[str, float]:
@@ -140,28 +172,8 @@ def calibrated(model: Model, source: dict[str, np.ndarray], val: np.ndarray, dev
     return {"temperature": round(fit_temperature(model.predict(stored, device), stored["labels"]), 4)}
 
 
-def _digest(machine: Any, source: dict[str, np.ndarray]) -> str:
-    """What every training of a kind of system reads: its own module, the code that all share, and the arrays."""
-    package = Path(__file__).parents[1]
-    code = [Path(inspect.getfile(type(machine))), *(package / name for name in SHARED_CODE)]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in code))
-    for array in source.values():
-        digest.update(array)
-    return digest.hexdigest()
-
-
-def _hash(facts: dict[str, Any], read: str, rows: Rows) -> str:
-    """What defines a run: facts (parameters, how the data were made, fold, seed, versions), what is read, the rows.
-
-    Which other seeds are trained makes no difference.
-    """
-    train = {key: value for key, value in facts["train"].items() if key != "seeds"}
-    said = json.dumps([facts | {"train": train}, read], sort_keys=True).encode()
-    return hashlib.sha256(said + rows.train.tobytes() + rows.val.tobytes()).hexdigest()[:24]
-
-
 def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
-    """Copy a model's folder; where its model.json differs from the present facts (in train.seeds), these stand."""
+    """Copy a model's folder; the present facts stand where its model.json has others (of train.seeds, max_minutes)."""
     folder.mkdir()
     for file in trained.iterdir():  # one by one: copytree gathers its errors in a list that no line can tell
         shutil.copy(file, folder)
@@ -169,11 +181,10 @@ def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
     write_json(folder / "model.json", former | facts)
 
 
-def fit_estimator(machine: Any, source: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
-    """Fit a scikit-learn system on some rows; return a summary."""
+def fit_estimator(model: Any, source: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
+    """Fit a scikit-learn system on some rows -> facts for model.json."""
     start = time.perf_counter()
     stored = {name: torch.from_numpy(array[rows]) for name, array in source.items()}
-    machine.fit({name: x.numpy() for name, x in prepare(stored, machine.inputs).items()}, stored["labels"].numpy())
-    seconds = time.perf_counter() - start
-    rate = round(len(rows) / seconds, 1)
-    return {"samples_seen": len(rows), "minutes": round(seconds / 60, 2), "samples_per_second": rate, "device": "cpu"}
+    model.fit({name: x.numpy() for name, x in prepare(stored, model.inputs).items()}, stored["labels"].numpy())
+    spent = speed(len(rows), time.perf_counter() - start) | conditions("cpu", "float64")
+    return {"result": {"samples_seen": len(rows), "rows": len(rows)}, "execution": spent}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mmfer.training.train import SHARED_CODE
+from mmfer.training.runs import SHARED_CODE
 from tools import stage_deps
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,8 @@ from mmfer import systems
 from mmfer.config import EvaluateParams, TrainParams
 from mmfer.errors import MmferError
 from mmfer.systems import INPUTS, system_params
-from mmfer.systems.layers import ChannelGate, Fusion, SpatialGate
+from mmfer.systems.fusion import Fusion
+from mmfer.systems.layers import ChannelGate, SpatialGate
 from mmfer.testing.evaluate import evaluate
 from mmfer.training.train import train_all
 from tests.tiny import write_tiny

@@ -1,7 +1,9 @@
-"""Splits without leaks, the loop, and going on after an interrupt."""
+"""Runs: what is trained, reused, resumed, paused and refused; what model.json and the totals say of it."""
 
 import json
 import shutil
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import mmfer
 from mmfer.config import TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import split_rows
@@ -16,6 +19,7 @@ from mmfer.errors import MmferError
 from mmfer.training.calibration import fit_temperature
 from mmfer.training.loop import epoch_rows, loss
 from mmfer.training.models import load_model
+from mmfer.training.runs import SHARED_CODE
 from mmfer.training.train import train_all
 from tests.tiny import write_tiny
 
@@ -61,14 +65,13 @@ def contents(folder):
 
 @pytest.mark.parametrize("block", [BLOCK, {"kind": "svm", "components": 5}])
 def test_a_model_that_is_wanted_again_is_not_trained_again(data, block, capsys):
-    first, curves = train_all(data, ("net", block), TrainParams(**SHORT), ignore)
+    first = train_all(data, ("net", block), TrainParams(**SHORT), ignore)
     before, epochs = contents(data / "models"), []
-    again, same = train_all(
-        data, ("net", block), TrainParams(**SHORT), lambda metrics, step, model: epochs.append(step)
-    )
+    again = train_all(data, ("net", block), TrainParams(**SHORT), lambda metrics, step, model: epochs.append(step))
     assert (contents(data / "models"), epochs) == (before, [])
-    assert same.equals(curves)
-    assert (first["reused"], again) == (0, first | {"reused": 1})
+    assert again.curves.equals(first.curves)
+    assert again.summary == first.summary
+    assert (first.spent["reused"], again.spent["reused"]) == (0, 1)
     assert "1 of 1 models reused" in capsys.readouterr().out
 
 
@@ -76,9 +79,9 @@ def test_another_seed_is_trained_alone_and_every_model_names_both(data):
     train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
     before, epochs = weights(data), []
     both = TrainParams(**SHORT | {"seeds": [0, 1]})
-    summary, curves = train_all(data, ("net", BLOCK), both, lambda metrics, step, model: epochs.append(step))
-    assert (summary["models"], summary["reused"], epochs) == (2, 1, [1, 2, 3, 4])
-    assert list(curves["seed"]) == [0] * 4 + [1] * 4
+    trained = train_all(data, ("net", BLOCK), both, lambda metrics, step, model: epochs.append(step))
+    assert (trained.summary["models"], trained.spent["reused"], epochs) == (2, 1, [1, 2, 3, 4])
+    assert list(trained.curves["seed"]) == [0] * 4 + [1] * 4
     assert all(torch.equal(before[key], value) for key, value in weights(data).items())
     assert not torch.equal(before["head.weight"], weights(data, "seed1")["head.weight"])
     for seed in (0, 1):
@@ -132,8 +135,7 @@ def _former_format(data, monkeypatch):
 def test_a_model_is_trained_again_where_anything_that_defines_it_changed(data, monkeypatch, change):
     train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
     block, params = change(data, monkeypatch)
-    summary, _ = train_all(data, ("net", block), TrainParams(**params), ignore)
-    assert summary["reused"] == 0
+    assert train_all(data, ("net", block), TrainParams(**params), ignore).spent["reused"] == 0
     load_model(data / "models/net/seed0")
 
 
@@ -162,8 +164,8 @@ def test_a_leak_is_found_though_the_model_is_there(data):
 
 
 def test_it_learns_what_can_be_learned(data):
-    _, curves = train_all(data, ("net", BLOCK), TrainParams(epochs=15, batch_size=16, device="cpu"), ignore)
-    assert curves["train_accuracy"].iloc[-1] > 0.9
+    trained = train_all(data, ("net", BLOCK), TrainParams(epochs=15, batch_size=16, device="cpu"), ignore)
+    assert trained.curves["train_accuracy"].iloc[-1] > 0.9
 
 
 def test_seeds_differ_and_repeat(data):
@@ -221,18 +223,27 @@ def test_a_batch_larger_than_the_data_is_refused(data):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"batch_size": 4096}), ignore)
 
 
-def test_minutes_end_a_training(data):
-    summary, curves = train_all(
-        data, ("net", BLOCK), TrainParams(**SHORT | {"epochs": 500, "max_minutes": 0.001}), ignore
-    )
-    assert len(curves) < 50
-    assert summary["models"] == 1
+def test_a_training_that_paused_goes_on_to_the_same_weights(data, monkeypatch):
+    whole = train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore).curves
+    expected = weights(data)
+    shutil.rmtree(data / "models")
+    with pytest.raises(MmferError, match=r"paused after epoch 1 of 4: the 0\.0001 minutes of train\.max_minutes"):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"max_minutes": 0.0001}), ignore)
+    assert not (data / "models/net").exists()
+    curves = train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"max_minutes": 60.0}), ignore).curves
+    assert curves.equals(whole)
+    assert all(torch.equal(expected[key], value) for key, value in weights(data).items())
+    facts = json.loads((data / "models/net/seed0/model.json").read_text())
+    assert facts["train"]["max_minutes"] == 60
+
+
+def test_the_last_epoch_is_never_paused(data):
+    train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"epochs": 1, "max_minutes": 0.0001}), ignore)
 
 
 def test_patience_ends_a_training(data):
     params = TrainParams(**SHORT | {"epochs": 60, "patience": 2, "learning_rate": 1e-9, "ema": 0.0})
-    _, curves = train_all(data, ("net", BLOCK), params, ignore)
-    assert len(curves) < 60
+    assert len(train_all(data, ("net", BLOCK), params, ignore).curves) < 60
 
 
 def test_training_on_the_first_copies_is_training_where_no_others_were_made(data):
@@ -249,7 +260,42 @@ def test_copies_that_were_not_made_are_refused(data):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"copies": 4}), ignore)
 
 
+def test_what_is_the_same_on_every_run_is_apart_from_what_is_not(data):
+    params = TrainParams(**SHORT | {"copies": 2, "seeds": [10, 2], "samples_per_epoch": 40})
+    trained = train_all(data, ("net", BLOCK), params, ignore)
+    index = pd.read_parquet(data / "augmented/index.parquet")
+    rows = int(((index["split"] == "train") & index["trainable"] & (index["copy"] < 2)).sum())
+    facts = json.loads((data / "models/net/seed10/model.json").read_text())
+    # Two batches of 16 fit into the 40 rows of an epoch; four epochs; two seeds.
+    result = {"epochs": 4, "chosen_epoch": 4, "samples_seen": 128, "rows": rows}
+    assert facts["result"].items() >= result.items()
+    counted = {"parameters": facts["result"]["parameters"], "models": 2, "samples_seen": 256, "rows": 2 * rows}
+    assert trained.summary == {"epochs": 4, "chosen_epoch": 4} | counted
+    assert set(facts["result"]) == {*result, "parameters", "temperature"}
+    execution = {"device": "cpu", "threads": torch.get_num_threads(), "dtype": "float32"}
+    assert facts["execution"].items() >= execution.items()
+    assert set(facts["execution"]) == {*execution, "minutes", "samples_per_second", "processor"}
+    assert set(trained.spent) == {"minutes", "reused"}
+    assert "minutes" not in trained.curves
+    assert list(trained.curves["seed"]) == [10] * 4 + [2] * 4  # as params.yaml lists them, not as folders sort
+
+
+def test_an_estimator_is_fitted_again_with_another_scikit_learn(data, monkeypatch):
+    svm = ("svm", {"components": 5})
+    lenet = ("lenet", {})
+    for system in (svm, lenet):
+        train_all(data, system, TrainParams(**SHORT), ignore)
+    monkeypatch.setattr("mmfer.training.models.version", lambda name: "9" if name == "scikit-learn" else version(name))
+    assert train_all(data, svm, TrainParams(**SHORT), ignore).spent["reused"] == 0
+    assert train_all(data, lenet, TrainParams(**SHORT), ignore).spent["reused"] == 1
+
+
+def test_all_code_that_training_shares_is_part_of_a_run():
+    package = Path(mmfer.__file__).parent
+    assert {f"training/{file.name}" for file in (package / "training").glob("[a-z]*.py")} <= set(SHARED_CODE)
+    assert all((package / name).exists() for name in SHARED_CODE)
+
+
 def test_an_estimator_is_fitted_once_for_all_seeds(data):
     params = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
-    summary, _ = train_all(data, ("svm", {"components": 5}), params, ignore)
-    assert summary["models"] == 1
+    assert train_all(data, ("svm", {"components": 5}), params, ignore).summary["models"] == 1
