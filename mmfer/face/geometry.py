@@ -74,16 +74,23 @@ def plain_looks(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def warp_faces(faces, parents, inverses, tones, boxes, out):
-    """Fill out[i] with faces[parents[i]] seen through inverses[i] (image -> raw), its tone changed, its box painted.
+def warp_faces(
+    faces: np.ndarray,  # (m, h, w) uint8
+    parents: np.ndarray,  # (n,) int: the face of each image
+    inverses: np.ndarray,  # (n, 2, 3) float32, image -> raw
+    tones: np.ndarray,  # (n, 2) float32: grey -> tones[0] * grey + tones[1]
+    boxes: np.ndarray,  # (n, 5) int16: x0 y0 x1 y1, the last two exclusive, and a grey level
+    out: np.ndarray,  # (n, 48, 48) uint8
+) -> None:
+    """Fill out[i] with faces[parents[i]] seen through inverses[i], its tone changed, its box painted.
 
     Bilinear, pixels outside repeat the border: cv2.warpAffine with BORDER_REPLICATE, but for many faces in one call.
     """
-    height, width = faces.shape[1], faces.shape[2]  # faces (m, h, w) uint8, parents (n,), inverses (n, 2, 3) float32
+    height, width = faces.shape[1], faces.shape[2]
     for i in range(len(parents)):
         face, m = faces[parents[i]], inverses[i]
-        gain, offset = tones[i]  # tones (n, 2) float32: grey -> gain * grey + offset
-        for y in range(out.shape[1]):  # out (n, 48, 48) uint8
+        gain, offset = tones[i]
+        for y in range(out.shape[1]):
             for x in range(out.shape[2]):
                 u = min(max(m[0, 0] * x + m[0, 1] * y + m[0, 2], np.float32(0)), np.float32(width - 1))
                 v = min(max(m[1, 0] * x + m[1, 1] * y + m[1, 2], np.float32(0)), np.float32(height - 1))
@@ -93,5 +100,5 @@ def warp_faces(faces, parents, inverses, tones, boxes, out):
                 lower = face[top + 1, left] * (1 - du) + face[top + 1, left + 1] * du
                 grey = gain * (upper * (1 - dv) + lower * dv) + offset
                 out[i, y, x] = np.uint8(min(max(grey + 0.5, 0.0), 255.0))
-        x0, y0, x1, y1, paint = boxes[i]  # boxes (n, 5) int16: x0 y0 x1 y1, the last two exclusive, and a grey level
+        x0, y0, x1, y1, paint = boxes[i]
         out[i, y0:y1, x0:x1] = np.uint8(paint)

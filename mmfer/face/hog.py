@@ -36,7 +36,15 @@ def _gradient_tables(orientations: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _hog(images, bins, magnitudes, orientations, cell, block, out):
+def _hog(
+    images: np.ndarray,  # (n, 48, 48) uint8
+    bins: np.ndarray,  # (511, 511) uint8, by dy + 255 and dx + 255
+    magnitudes: np.ndarray,  # (511, 511) float32
+    orientations: int,
+    cell: int,  # pixels
+    block: int,  # cells
+    out: np.ndarray,  # (n, hog_length) float32
+) -> None:
     side = images.shape[1]
     cells = side // cell
     blocks = cells - block + 1
@@ -60,7 +68,7 @@ def _hog(images, bins, magnitudes, orientations, cell, block, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def _normalise(cells, values):
+def _normalise(cells: np.ndarray, values: np.ndarray) -> None:  # (block, block, orientations) -> (their product,)
     """L2-Hys: divide by the norm, cut at 0.2, divide again (Dalal and Triggs, 2005)."""
     for k, value in enumerate(cells.flat):
         values[k] = value

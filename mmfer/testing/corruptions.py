@@ -61,7 +61,7 @@ def glass_blur(face: np.ndarray, strength: tuple[float, int, int], rng: Generato
 
 
 @numba.njit(nogil=True, cache=True)
-def _swap(face, steps, reach):
+def _swap(face: np.ndarray, steps: np.ndarray, reach: int) -> None:  # (48, 48), (rounds, 48, 48, 2)
     """Swap each pixel with the one so many steps away, from the lower right on, in each round."""
     side = len(face)
     for of_round in steps:
@@ -125,9 +125,8 @@ def elastic_transform(face: np.ndarray, strength: tuple[float, float, float], rn
     side = len(face)
     alpha, deviation, corner = side * np.array(strength)
     middle, third = side / 2, side / 3
-    points = np.float32(
-        [[middle + third, middle + third], [middle + third, middle - third], [middle - third, middle - third]]
-    )
+    corners = [[middle + third, middle + third], [middle + third, middle - third], [middle - third, middle - third]]
+    points = np.array(corners, np.float32)
     moved = points + rng.uniform(-corner, corner, points.shape).astype(np.float32)
     face = cv2.warpAffine(face, cv2.getAffineTransform(points, moved), face.shape, borderMode=cv2.BORDER_REFLECT_101)
     if alpha == 0:
@@ -146,7 +145,7 @@ def pixelate(face: np.ndarray, share: float, rng: Generator) -> np.ndarray:
 def jpeg_compression(face: np.ndarray, quality: int, rng: Generator) -> np.ndarray:
     """Through JPEG of some quality."""
     _, code = cv2.imencode(".jpg", np.round(255 * face).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(code, cv2.IMREAD_GRAYSCALE) / 255
+    return np.asarray(cv2.imdecode(code, cv2.IMREAD_GRAYSCALE)) / 255
 
 
 def plasma(rng: Generator, side: int, decay: float) -> np.ndarray:
@@ -154,8 +153,9 @@ def plasma(rng: Generator, side: int, decay: float) -> np.ndarray:
     total = np.zeros((side, side))
     for octave in range(6):
         coarse = rng.random((2 ** (octave + 1), 2 ** (octave + 1)))
-        total += cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC) / decay**octave
-    return (total - total.min()) / (total.max() - total.min())
+        smooth = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+        total += np.asarray(smooth, np.float64) / decay**octave
+    return (total - total.min()) / np.ptp(total)
 
 
 def _zoomed(picture: np.ndarray, factor: float) -> np.ndarray:

@@ -72,10 +72,10 @@ def distort_colour(face: np.ndarray, gamma: float, rng: Generator) -> np.ndarray
     return np.round(channels @ [0.299, 0.587, 0.114]).astype(np.uint8)
 
 
-def move(face: np.ndarray, angle: float, shift: tuple[float, float]) -> np.ndarray:
+def move(face: np.ndarray, angle: float, shift: np.ndarray | tuple[float, float]) -> np.ndarray:
     """Turn about the centre by degrees and shift by pixels; the border is repeated."""
     matrix = cv2.getRotationMatrix2D((CENTRE, CENTRE), angle, 1.0)
-    matrix[:, 2] += shift
+    matrix[:, 2] += np.asarray(shift, np.float64)
     return cv2.warpAffine(face, matrix, face.shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
