@@ -1,0 +1,105 @@
+"""Zips, folders and single files read alike; what an archive may not hold; images of any encoding."""
+
+import hashlib
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+
+from mmfer.data.sources.archives import decode_grey, file_md5, open_archive, read_faces
+from mmfer.errors import MmferError
+
+
+@pytest.fixture
+def faces(rng):
+    return rng.integers(0, 256, (5, 48, 48), dtype=np.uint8)
+
+
+@pytest.fixture
+def folder(tmp_path, faces):
+    """Five faces below folder/a, and what operating systems leave beside them."""
+    (tmp_path / "folder/a").mkdir(parents=True)
+    for number, face in enumerate(faces):
+        cv2.imwrite(str(tmp_path / f"folder/a/{number}.png"), face)
+    (tmp_path / "folder/a/.DS_Store").write_bytes(b"x")
+    (tmp_path / "folder/__MACOSX").mkdir()
+    (tmp_path / "folder/__MACOSX/0.png").write_bytes(b"x")
+    return tmp_path / "folder"
+
+
+def pack(folder):
+    path = folder.with_suffix(".zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def test_a_zip_and_its_folder_hold_the_same_files_without_junk(folder, faces):
+    for path in (folder, pack(folder)):
+        with open_archive(path) as archive:
+            assert list(archive.sizes) == [f"a/{number}.png" for number in range(5)]
+            assert archive.read("a/3.png", 1 << 20) == (folder / "a/3.png").read_bytes()
+            images, notes = read_faces(archive, list(archive.sizes), 2)
+        assert (images == faces).all()
+        assert notes == []
+
+
+def test_order_of_the_names_and_number_of_threads_change_nothing(folder, faces, monkeypatch):
+    monkeypatch.setattr("mmfer.data.sources.archives.CHUNK", 2)
+    with open_archive(folder) as archive:
+        images, _ = read_faces(archive, ["a/4.png", "a/0.png", "a/2.png"], 2)
+    assert (images == faces[[4, 0, 2]]).all()
+
+
+def test_a_file_that_is_larger_than_an_image_can_be_is_refused(folder):
+    with open_archive(folder) as archive, pytest.raises(MmferError, match=r"a/0\.png has .* more than the 100 an"):
+        archive.read("a/0.png", 100)
+
+
+def test_colours_become_grey_and_are_counted(folder, rng):
+    coloured = rng.integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / "a/0.png"), coloured)
+    with open_archive(folder) as archive:
+        images, notes = read_faces(archive, ["a/0.png", "a/1.png"], 1)
+    weights = np.array([0.114, 0.587, 0.299])  # blue, green, red: ITU-R BT.601
+    np.testing.assert_allclose(images[0], coloured @ weights, atol=1)
+    assert notes == ["1 images had colours and were converted to grey"]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_grey_that_is_stored_as_colours_is_grey(faces, channels):
+    data = cv2.imencode(".png", np.repeat(faces[0][..., None], channels, axis=2))[1].tobytes()
+    image, coloured = decode_grey(data, "x")
+    assert (image == faces[0]).all()
+    assert not coloured
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_an_image_that_is_cut_off_is_named(faces, suffix):
+    data = cv2.imencode(suffix, faces[0])[1].tobytes()
+    with pytest.raises(MmferError, match=r"faces\.zip: a: not an image that can be decoded"):
+        decode_grey(data[:-100], "faces.zip: a")
+
+
+def test_sixteen_bits_are_named(faces):
+    data = cv2.imencode(".png", faces[0].astype(np.uint16) * 257)[1].tobytes()
+    with pytest.raises(MmferError, match="x: uint16 pixels, 8 bits expected"):
+        decode_grey(data, "x")
+
+
+def test_the_md5_is_that_of_a_file_and_none_of_a_folder(folder):
+    path = pack(folder)
+    assert file_md5(path) == hashlib.md5(path.read_bytes()).hexdigest()
+    assert file_md5(folder) is None
+
+
+def test_damaged_members_are_named(folder):
+    path = pack(folder)
+    data = bytearray(path.read_bytes())
+    at = data.find((folder / "a/2.png").read_bytes())
+    data[at + 100] ^= 255
+    path.write_bytes(data)
+    with open_archive(path) as archive, pytest.raises(MmferError, match=r"a/2\.png is damaged .*download"):
+        archive.read("a/2.png", 1 << 20)
