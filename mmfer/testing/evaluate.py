@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from mmfer.config import EvaluateParams
-from mmfer.data.faceset import FaceSet, open_faceset, source_of
-from mmfer.data.splits import first_copies, split_rows
+from mmfer.data.faceset import open_faceset, source_of
 from mmfer.files import new_folder, write_csv, write_json
 from mmfer.testing.predictions import Predictions, predict_runs
 from mmfer.testing.statistics import (
@@ -110,30 +109,21 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, 
     return {"calibration": {"temperature": temperature, **figures}}
 
 
-def training(models: list[dict[str, Any]], features: FaceSet) -> dict[str, Any]:
+def training(models: list[dict[str, Any]]) -> dict[str, Any]:
     """What training cost, from the model.json of every fold and seed: totals, and `passes`.
 
     A pass is once over the rows that a training draws from: without those that validate, and without the copies that
-    `train.copies` leaves out. The figure is the mean over the trainings. It says nothing of estimators, which are
-    fitted once, and to the copies that their own block asks for.
+    `train.copies` or an estimator's own block leaves out. The figure is the mean over the trainings.
     """
     results = [model["result"] for model in models]
-    passes = [model["result"]["samples_seen"] / rows_of_a_pass(model, features) for model in models]
     return {
         "models": len(models),
         "seeds": list(dict.fromkeys(model["seed"] for model in models)),
         "samples_seen": sum(result["samples_seen"] for result in results),
-        "passes": round(float(np.mean(passes)), 4),
+        "passes": round(float(np.mean([result["samples_seen"] / result["rows"] for result in results])), 4),
         "minutes": round(sum(model["execution"]["minutes"] for model in models), 2),
         "device": models[0]["execution"]["device"],
     }
-
-
-def rows_of_a_pass(model: dict[str, Any], features: FaceSet) -> int:
-    """How many rows of features one training draws from, by its model.json."""
-    train = model["train"]
-    rows = split_rows(features, model["fold"], train["select"]).train
-    return len(first_copies(features.index, rows, train["copies"]))
 
 
 @dataclass(frozen=True)
@@ -167,7 +157,7 @@ def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
         "trained": facts["result"],
         "trained_params": facts["params"],
         "train": facts["train"],
-        "training": training(predictions.models, features),
+        "training": training(predictions.models),
         "cost": predictions.cost,
     }
     return Result(predictions, classes, details, data / "models" / system / model_name(facts["fold"], facts["seed"]))
@@ -235,10 +225,10 @@ def write_metrics(result: Result, folder: Path) -> list[Path]:
 
 
 def main_figures(details: dict[str, Any]) -> dict[str, float]:
-    """The figures that a table of all systems has room for: the whole test set with its 95 % interval; accuracy alone
-    where a face was found (`kept`) and where it is no exact copy either (`unique`); the share kept (`found`).
+    """The figures that a table of all systems has room for: the whole test set with its 95 % interval; the accuracy
+    where a face was found (`kept`), and the share of images that this is (`found`).
     """
-    whole, kept, unique = (details[name] for name in TEST_SETS)
+    whole, kept = details["whole"], details["kept"]
     averaged = whole["averaged"]
     figures = {
         "accuracy": averaged["accuracy"],
@@ -246,7 +236,6 @@ def main_figures(details: dict[str, Any]) -> dict[str, float]:
         "high": averaged["accuracy_high"],
         "macro": averaged["macro"],
         "kept": kept["averaged"]["accuracy"],
-        "unique": unique["averaged"]["accuracy"],
         "found": kept["coverage"],
     }
     return {name: round(value, 4) for name, value in figures.items()}
