@@ -1,10 +1,12 @@
 """The fifteen corruptions: each spoils a face, more so the more severe, and is the same for the same generator."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from mmfer.testing.corruptions import CORRUPTIONS, SEVERITIES, corrupt, plasma
+from mmfer.testing.corruptions import CORRUPTIONS, SEVERITIES, corrupt, motion_blur, plasma, zoom_blur
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +73,75 @@ def test_plasma_fills_the_range_and_is_smoother_for_a_higher_decay():
     for mist in (rough, smooth):
         assert (mist.min(), mist.max()) == (0, 1)
     assert np.abs(np.diff(smooth)).mean() < np.abs(np.diff(rough)).mean()
+
+
+def still(**values):
+    """A generator that draws nothing: uniform returns the given value."""
+    return SimpleNamespace(**{name: lambda *arguments, value=value: value for name, value in values.items()})
+
+
+def test_salt_and_pepper_are_equally_frequent():
+    grey = np.full((48, 48), 128, np.uint8)
+    seen = np.stack([corrupt(grey, "impulse_noise", 5, np.random.default_rng(seed)) for seed in range(20)])
+    assert (seen == 255).mean() == pytest.approx(0.035, rel=0.1)
+    assert (seen == 0).mean() == pytest.approx(0.035, rel=0.1)
+
+
+def test_fewer_pixels_are_seen_in_both_directions(rng):
+    noise = rng.integers(0, 256, (48, 48), dtype=np.uint8)
+    seen = corrupt(noise, "pixelate", 5, rng)
+    assert len(np.unique(seen, axis=0)) == len(np.unique(seen.T, axis=0)) == round(0.65 * 48)
+
+
+@pytest.mark.parametrize("angle", [0.0, 45.0, -30.0])
+def test_motion_smears_a_dot_along_the_angle_with_the_tail_of_a_gaussian(angle):
+    dot = np.zeros((48, 48))
+    dot[24, 24] = 1
+    seen = motion_blur(dot, (6, 2.0), still(uniform=angle))
+    weights = np.exp(-(np.arange(13.0) ** 2) / 8)
+    weights /= weights.sum()
+    rows, columns = np.mgrid[:48, :48]
+    away = (weights * np.arange(13)).sum()
+    direction = np.array([np.cos(np.deg2rad(angle)), np.sin(np.deg2rad(angle))])
+    centre = np.array([(seen * columns).sum(), (seen * rows).sum()]) / seen.sum()
+    np.testing.assert_allclose(centre, 24 + away * direction, atol=0.05)
+    if angle == 0:
+        np.testing.assert_allclose(seen[24, 24:37], weights, atol=1e-6)
+
+
+def test_zoom_moves_things_outwards(rng):
+    dot = np.zeros((48, 48))
+    dot[10:13, 10:13] = 1
+    columns = np.mgrid[:48, :48][1]
+    seen = zoom_blur(dot, 1.26, rng)
+    assert (seen * columns).sum() / seen.sum() < 11 - 0.8
+
+
+def test_fog_keeps_the_white_and_shrinks_the_range_frost_darkens(rng):
+    grey = np.full((48, 48), 128, np.uint8)
+    mist = corrupt(grey, "fog", 5, rng) / 255  # (face + 1.5 mist) white / (white + 1.5), the mist from 0 to 1
+    assert mist.max() == pytest.approx(0.5, abs=0.01)
+    assert mist.min() == pytest.approx(0.25 / 2, abs=0.01)
+    assert corrupt(grey, "frost", 5, rng).min() / 255 == pytest.approx(0.75 * 0.5, abs=0.01)
+
+
+def test_snow_whitens_and_falls_from_two_sides(rng):
+    black = np.zeros((48, 48), np.uint8)
+    snow = corrupt(black, "snow", 5, rng)
+    assert snow.min() == pytest.approx(255 * 0.2 * 0.5, abs=0.6)
+    assert snow.max() > 100
+    assert (snow == snow[::-1, ::-1]).all()
+
+
+def test_an_elastic_transform_is_an_affinity_at_first_and_then_a_field(rng):
+    rows, columns = np.mgrid[:48, :48]
+    plane = (2.0 * columns + rows + 40).astype(np.uint8)
+
+    def bent(severity):
+        seen = corrupt(plane, "elastic_transform", severity, np.random.default_rng(1))[8:-8, 8:-8].astype(float)
+        assert np.abs(seen - plane[8:-8, 8:-8]).mean() > 0.5
+        design = np.stack([np.ones(1024), *np.mgrid[:32, :32].reshape(2, -1)], axis=1)
+        return np.abs(seen.ravel() - design @ np.linalg.lstsq(design, seen.ravel(), rcond=None)[0]).mean()
+
+    assert bent(1) < 0.5  # rounding alone
+    assert bent(5) > 0.75
