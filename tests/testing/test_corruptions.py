@@ -129,7 +129,7 @@ def test_snow_whitens_and_falls_from_two_sides(rng):
     black = np.zeros((48, 48), np.uint8)
     snow = corrupt(black, "snow", 5, rng)
     assert snow.min() == pytest.approx(255 * 0.2 * 0.5, abs=0.6)
-    assert snow.max() > 100
+    assert snow.max() > 70
     assert (snow == snow[::-1, ::-1]).all()
 
 
