@@ -144,6 +144,14 @@ def test_groups_of_unequal_size_are_drawn_whole():
     assert statistics.bootstrap_interval(labels, predicted, "accuracy", people) == (0, 1)
 
 
+def test_macro_bootstrap_is_of_the_mean_of_classes():
+    # The majority class alone: every resample that holds both classes has a macro accuracy of one half.
+    labels = np.array([0] * 90 + [1] * 10)
+    assert statistics.bootstrap_interval(labels, np.zeros(100, int), "macro") == (0.5, 0.5)
+    low, high = statistics.bootstrap_interval(labels, np.zeros(100, int), "accuracy")
+    assert 0.8 < low < 0.9 < high
+
+
 def test_macro_bootstrap_leaves_out_a_class_that_a_resample_misses():
     labels = np.array([0] * 50 + [1])
     assert statistics.bootstrap_interval(labels, labels, "macro") == (1, 1)
