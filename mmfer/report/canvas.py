@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ from PIL import Image
 from mmfer.files import new_file
 
 DPI = 110
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 10,
     "figure.titlesize": 12,
     "axes.titlesize": 10,
@@ -31,11 +32,12 @@ BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK = COLOURS = [
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 ]
 GREY = "#666666"
+Layout = Literal["constrained"] | None  # None: the caller places the axes itself
 
 
 @contextmanager
 def new_figure(
-    path: Path, width: float, height: float, title: str = "", layout: str = "constrained"
+    path: Path, width: float, height: float, title: str = "", layout: Layout = "constrained"
 ) -> Iterator[Figure]:
     """Yield a figure of this size in inches; it is written to `path` when the block ends without an error.
 

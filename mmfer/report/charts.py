@@ -1,6 +1,8 @@
 """Plots of results, each written as one PNG at once. Shares are between 0 and 1 and shown as percentages."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ def roc_curves(curves: dict[str, tuple[np.ndarray, np.ndarray, float]], title: s
     with new_figure(path, width, 4.9 + title_height(title, width), title) as figure:
         axes = figure.subplots()
         for place, (name, (fpr, tpr, area)) in enumerate(zip(names, curves.values(), strict=True)):
-            style = {"color": COLOURS[place % 7], "linestyle": ("-", "--")[place % 2]}
+            style: dict[str, Any] = {"color": COLOURS[place % 7], "linestyle": ("-", "--")[place % 2]}
             axes.plot(fpr, tpr, linewidth=1.6, label=f"{area:.3f}  {name}", **style)
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="0.500  chance")
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
@@ -41,12 +43,16 @@ def confusion(matrix: np.ndarray, classes: list[str], title: str, path: Path) ->
         axes = figure.subplots()
         axes.imshow(colormaps["Blues"](shares), aspect="auto")
         for (row, column), share in np.ndenumerate(shares):
-            style = {"ha": "center", "textcoords": "offset points", "color": _ink(colormaps["Blues"](share))}
+            style: dict[str, Any] = {
+                "ha": "center",
+                "textcoords": "offset points",
+                "color": _ink(colormaps["Blues"](share)),
+            }
             shown = f"{100 * share:.1f}" if totals[row, 0] else "–"
             axes.annotate(shown, (column, row), (0, 4), va="center", fontsize=11, **style)
             axes.annotate(f"{matrix[row, column]:,}", (column, row), (0, -11), va="center", fontsize=7.5, **style)
         ticks = range(len(classes))
-        turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if turned else {}
+        turn: dict[str, Any] = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if turned else {}
         axes.set_xticks(ticks, names, **turn)
         axes.set_yticks(ticks, names)
         axes.tick_params(length=0)
@@ -54,7 +60,7 @@ def confusion(matrix: np.ndarray, classes: list[str], title: str, path: Path) ->
         axes.set(xlabel="predicted class", ylabel="true class (each row: 100 %)")
 
 
-def _ink(colour: tuple[float, ...]) -> str:
+def _ink(colour: Sequence[float] | np.ndarray) -> str:
     """Black or white, whichever has the higher contrast (WCAG 2.1) with a background colour (red, green, blue, ...)."""
     luminance = np.array(colour[:3]) ** 2.2 @ [0.2126, 0.7152, 0.0722]
     return BLACK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
@@ -69,7 +75,7 @@ def training_curves(history: pd.DataFrame, title: str, path: Path) -> None:
     keys = [name for name in ("fold", "seed") if name in history]
     trainings = [part for _, part in history.groupby(keys)] if keys else [history]
     marker = "o" if history["epoch"].max() <= 30 else ""  # a single epoch is a point, not an invisible line
-    look = {"marker": marker, "markersize": 3.5, "linewidth": 1.5 if len(trainings) == 1 else 0.9}
+    look: dict[str, Any] = {"marker": marker, "markersize": 3.5, "linewidth": 1.5 if len(trainings) == 1 else 0.9}
     with new_figure(path, 8.5, 5, title) as figure:
         panels = figure.subplot_mosaic([["loss", "accuracy"], ["rate", "rate"]], height_ratios=[3, 1])
         for part in trainings:
@@ -82,7 +88,7 @@ def training_curves(history: pd.DataFrame, title: str, path: Path) -> None:
         _describe_axes(panels, history)
 
 
-def _draw_training(panels: dict[str, Axes], history: pd.DataFrame, look: dict[str, object]) -> None:
+def _draw_training(panels: dict[str, Axes], history: pd.DataFrame, look: dict[str, Any]) -> None:
     for split, name, colour, style in (("train", "training", BLUE, "--"), ("val", "validation", VERMILLION, "-")):
         for quantity in ("loss", "accuracy"):
             if f"{split}_{quantity}" in history:
@@ -117,7 +123,12 @@ def interval_bars(rows: list[tuple[str, float, float, float, float | None]], tit
         axes.plot(values, places, "o", color=BLUE, markersize=6, label="measured here, with its 95 % interval")
         claimed = [(claim, place) for claim, place in zip(claims, places, strict=True) if claim is not None]
         if claimed:
-            look = {"color": VERMILLION, "markerfacecolor": "none", "markersize": 8, "markeredgewidth": 1.6}
+            look: dict[str, Any] = {
+                "color": VERMILLION,
+                "markerfacecolor": "none",
+                "markersize": 8,
+                "markeredgewidth": 1.6,
+            }
             legend = "claimed in the paper (its own filtered test set)"
             axes.plot(*zip(*claimed, strict=True), "D", linestyle="none", label=legend, **look)
         texts = [
@@ -159,7 +170,7 @@ def _row_height(rows: int) -> float:
 def _describe_rows(axes: Axes, labels: tuple[str, ...], texts: list[str]) -> None:
     """A label to the left of each row and its figures to the right."""
     places = np.arange(len(labels))
-    for place, text in zip(places, texts, strict=True):
+    for place, text in enumerate(texts):
         axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9)
     wide = _row_height(len(labels)) < 0.4
     axes.set_yticks(places, labels if wide else [wrap(label, 36) for label in labels], fontsize=9)

@@ -80,7 +80,7 @@ def _draw_strokes(axes: Axes, strength: np.ndarray) -> None:
     shade = 0.25 + 0.75 * strength.ravel() / max(strength.max(), 1e-12)
     order = np.argsort(shade)  # strong strokes over weak ones
     segments, greys = stroke_segments(strength)[order], np.repeat(shade[order, None], 3, axis=1)
-    axes.add_collection(LineCollection(segments, colors=greys, linewidths=1.3, capstyle="round"), autolim=False)
+    axes.add_collection(LineCollection(list(segments), colors=greys, linewidths=1.3, capstyle="round"), autolim=False)
 
 
 def sample_faces(images: dict[str, np.ndarray], counts: dict[str, dict[str, int]], title: str, path: Path) -> None:
@@ -91,10 +91,10 @@ def sample_faces(images: dict[str, np.ndarray], counts: dict[str, dict[str, int]
     width = name_width + faces + gap + bars + gap
     top = 0.35 + title_height(title, width)
     height = top + rows_height + 0.15
-    with new_figure(path, width, height, title, layout="none") as figure:
-        inches = np.array([width, height, width, height])
-        left = figure.add_axes([name_width, 0.15, faces, rows_height] / inches)
-        right = figure.add_axes([name_width + faces + gap, 0.15, bars, rows_height] / inches)
+    with new_figure(path, width, height, title, layout=None) as figure:
+        bottom, share = 0.15 / height, rows_height / height
+        left = figure.add_axes((name_width / width, bottom, faces / width, share))
+        right = figure.add_axes(((name_width + faces + gap) / width, bottom, bars / width, share))
         for place, rows in enumerate(images.values()):
             for column, image in enumerate(rows):
                 _draw_face(left, image, column, place, 1)
@@ -142,8 +142,8 @@ def contact_sheet(
     rows = max(-(-len(images) // columns), 1)
     width = columns * cell + 2 * margin
     height = rows * step + 2 * margin + title_height(title, width)
-    with new_figure(path, width, height, title, layout="none") as figure:
-        axes = figure.add_axes([margin / width, margin / height, columns * cell / width, rows * step / height])
+    with new_figure(path, width, height, title, layout=None) as figure:
+        axes = figure.add_axes((margin / width, margin / height, columns * cell / width, rows * step / height))
         axes.axis("off")
         for place, image in enumerate(images):
             x, y = place % columns * cell, place // columns * step

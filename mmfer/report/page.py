@@ -5,6 +5,7 @@ Section or Folded with blocks of its own. All text is plain: the templates escap
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ class Table(NamedTuple):
     """Columns after the first `text_columns` hold figures and are aligned to the right."""
 
     head: list[str]
-    rows: list[list[Inline]]
+    rows: Sequence[Sequence[Inline]]
     text_columns: int = 1
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmfer.report.page import Folded, Picture, Table
+from mmfer.report.page import Folded, Inline, Picture, Table
 from mmfer.report.paper import FIGURE_7
 from mmfer.report.results import Study
 from mmfer.testing.corruptions import CORRUPTIONS, is_corruption
@@ -22,11 +22,11 @@ def robustness_blocks(study: Study) -> list[Any]:
     first = next(iter(overall.values()))
     names = [name for name in first.index if not is_corruption(name)]
     cell = "{:.1f} ({:.1f})".format
-    rows = [
+    rows: list[list[Inline]] = [
         [name, *(cell(100 * of.loc[n, "accuracy"], 100 * of.loc[n, "turned_wrong"]) for n in names)]
         for name, of in overall.items()
     ]
-    found = ["face found", *(f"{100 * first.loc[n, 'found']:.1f}" for n in names)]
+    found: list[Inline] = ["face found", *(f"{100 * first.loc[n, 'found']:.1f}" for n in names)]
     note = (
         f"{int(first['images'].iloc[0])} test faces, one prediction each. Accuracy in %, in brackets the share of "
         "those right when clean that turned wrong (the paper's NULL). Detector, landmarks, alignment and HOG are those "
