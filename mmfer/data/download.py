@@ -1,17 +1,13 @@
 """From a data set's source to its raw FaceSet: the first stage. All sources give the same table and array."""
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from mmfer.config import CkplusSource, Fer2013Source, SyntheticSource
 from mmfer.data.duplicates import MARKS, copies_of_held_out, mark_duplicates
 from mmfer.data.faceset import count_splits, new_faceset, write_array
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 READERS = {  # kind of source: the module whose read_<kind>(source, workers) gives index, images and classes
     "synthetic": "mmfer.data.synthetic.faces",

@@ -1,18 +1,13 @@
 """Which rows of a data set train, validate and test, for each fold; and that no picture or person is on two sides."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from mmfer.data.faceset import FaceSet, source_of
 from mmfer.errors import MmferError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)

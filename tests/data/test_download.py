@@ -7,7 +7,6 @@ import pytest
 from mmfer.config import Fer2013Source, SyntheticSource
 from mmfer.data.download import READERS, write_raw
 from mmfer.data.faceset import open_faceset
-from mmfer.data.synthetic.faces import read_synthetic
 
 
 @pytest.fixture
@@ -35,10 +34,10 @@ def test_copies_between_the_parts_are_counted_noted_and_printed(tmp_path, table,
     assert f"note: {note}\n" in capsys.readouterr().out
 
 
-def test_a_rendered_data_set_is_what_its_source_renders_and_has_no_copies(tmp_path):
-    source = SyntheticSource(faces=70, identities=14)
+def test_a_rendered_data_set_is_what_its_source_renders_and_has_no_copies(tmp_path, rendered):
+    source = SyntheticSource(faces=70, identities=14, non_faces=0.0, occluders=0.0, label_noise=0.0)
     counts, _ = write_raw(tmp_path / "raw", "s", source, 1)
-    raw, (index, images, classes) = open_faceset(tmp_path / "raw"), read_synthetic(source, 1)
+    raw, (images, index, classes) = open_faceset(tmp_path / "raw"), rendered
     np.testing.assert_array_equal(raw.images, images)
     pd.testing.assert_frame_equal(raw.index[index.columns], index, check_dtype=False)
     assert raw.classes == classes

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mmfer.config import CkplusSource, SyntheticSource
@@ -14,6 +14,18 @@ from mmfer.data.splits import Rows, check_leaks, first_copies, folds_of, split_r
 from mmfer.data.synthetic.faces import plan_rows
 from mmfer.errors import MmferError
 from tests.tiny import write_tiny
+
+
+@pytest.fixture(scope="module")
+def splits(tmp_path_factory):
+    """Features of the tiny set with a test split."""
+    return write_tiny(tmp_path_factory.mktemp("splits")) / "features"
+
+
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory):
+    """Features of the tiny set in four folds."""
+    return write_tiny(tmp_path_factory.mktemp("folds"), folds=4) / "features"
 
 
 def faceset(index, source):
@@ -104,36 +116,34 @@ def test_a_source_that_splits_at_random_says_so_and_keeps_pictures_apart_all_the
 
 @pytest.mark.parametrize("column", ["digest", "parent", "subject"])
 @pytest.mark.parametrize("sides", [("train", "val"), ("train", "test"), ("val", "test")])
-def test_what_is_on_two_sides_stops_with_a_line_that_names_it(tmp_path, column, sides):
-    faces = open_faceset(write_tiny(tmp_path) / "features")
+def test_what_is_on_two_sides_stops_with_a_line_that_names_it(splits, column, sides):
+    faces = open_faceset(splits)
     rows = split_rows(faces, -1, "last")
     one, other = (getattr(rows, side)[0] for side in sides)
     faces.index.loc[one, column] = faces.index[column][other]
     names = {"train": "training", "val": "validation", "test": "test"}
-    text = (
-        rf"{tmp_path}/features: leak: 1 {column}s, .* are in {names[sides[0]]} and {names[sides[1]]}; .*download@tiny"
-    )
+    text = rf"{splits}: leak: 1 {column}s, .* are in {names[sides[0]]} and {names[sides[1]]}; .*download@tiny"
     with pytest.raises(MmferError, match=text) as error:
         check_leaks(faces, rows)
     assert "\n" not in str(error.value)
 
 
-def test_folds_are_tested_by_models_that_have_not_seen_them(tmp_path):
-    faces = open_faceset(write_tiny(tmp_path, folds=4) / "features")
-    folds, plain = faces.index["fold"].to_numpy(), (faces.index["copy"] == 0).to_numpy()
+def test_folds_are_tested_by_models_that_have_not_seen_them(folds):
+    faces = open_faceset(folds)
+    number, plain = faces.index["fold"].to_numpy(), (faces.index["copy"] == 0).to_numpy()
     for fold in range(4):
         rows, last = split_rows(faces, fold, "best"), split_rows(faces, fold, "last")
         following = (fold + 1) % 4
-        np.testing.assert_array_equal(rows.test, np.flatnonzero(plain & (folds == fold)))
-        np.testing.assert_array_equal(rows.val, np.flatnonzero(plain & (folds == following)))
-        assert set(folds[rows.train]) == {0, 1, 2, 3} - {fold, following}
+        np.testing.assert_array_equal(rows.test, np.flatnonzero(plain & (number == fold)))
+        np.testing.assert_array_equal(rows.val, np.flatnonzero(plain & (number == following)))
+        assert set(number[rows.train]) == {0, 1, 2, 3} - {fold, following}
         assert not last.val.size
-        assert set(folds[last.train]) == {0, 1, 2, 3} - {fold}
+        assert set(number[last.train]) == {0, 1, 2, 3} - {fold}
         assert faces.index["trainable"][last.train].all()
 
 
-def test_every_face_is_tested_once_and_trains_in_all_other_folds(tmp_path):
-    faces = open_faceset(write_tiny(tmp_path, folds=4) / "features")
+def test_every_face_is_tested_once_and_trains_in_all_other_folds(folds):
+    faces = open_faceset(folds)
     parents = faces.index["parent"].to_numpy()
     parts = [split_rows(faces, fold, "last") for fold in folds_of(faces.index)]
     assert sorted(parents[np.concatenate([rows.test for rows in parts])]) == list(range(60))
@@ -142,15 +152,14 @@ def test_every_face_is_tested_once_and_trains_in_all_other_folds(tmp_path):
     assert set(times) == {3}
 
 
-def test_copies_train_and_plain_faces_alone_validate_and_test(tmp_path):
-    faces = open_faceset(write_tiny(tmp_path) / "features")
+def test_copies_train_and_plain_faces_alone_validate_and_test(splits):
+    faces = open_faceset(splits)
     rows, copy = split_rows(faces, -1, "best"), faces.index["copy"].to_numpy()
     assert set(copy[rows.train]) == {0, 1, 2}
     assert set(copy[np.concatenate([rows.val, rows.test])]) == {0}
 
 
 @given(st.lists(st.sampled_from(["train", "val", "test"]), min_size=1, max_size=40), st.data())
-@settings(max_examples=60, deadline=None)
 def test_a_leak_is_found_where_and_only_where_a_value_is_on_two_sides(sides, data):
     people = data.draw(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=len(sides), max_size=len(sides)))
     index = new_index([str(i) for i in range(len(sides))], [0] * len(sides), sides, subject=people)
@@ -165,20 +174,20 @@ def test_a_leak_is_found_where_and_only_where_a_value_is_on_two_sides(sides, dat
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3, None])
-def test_the_first_copies_are_as_many_of_each_face_as_asked_for(tmp_path, copies):
-    faces = open_faceset(write_tiny(tmp_path) / "features")
+def test_the_first_copies_are_as_many_of_each_face_as_asked_for(splits, copies):
+    faces = open_faceset(splits)
     rows = split_rows(faces, -1, "last")
     index = faces.index.loc[first_copies(faces.index, rows.train, copies)]
     assert set(index["parent"]) == set(faces.index["parent"][rows.train])
     assert {tuple(numbers) for _, numbers in index.groupby("parent")["copy"]} == {tuple(range(copies or 3))}
 
 
-def test_more_copies_than_there_are_is_an_error(tmp_path):
-    faces = open_faceset(write_tiny(tmp_path) / "features")
+def test_more_copies_than_there_are_is_an_error(splits):
+    faces = open_faceset(splits)
     with pytest.raises(MmferError, match=r"train\.copies: 4 is more than the 3 .*raise augment\.copies"):
         first_copies(faces.index, split_rows(faces, -1, "last").train, 4)
 
 
-def test_a_data_set_is_trained_once_for_each_fold_or_once_in_all(tmp_path):
-    assert folds_of(open_faceset(write_tiny(tmp_path / "folds", folds=4) / "features").index) == [0, 1, 2, 3]
-    assert folds_of(open_faceset(write_tiny(tmp_path / "splits") / "features").index) == [-1]
+def test_a_data_set_is_trained_once_for_each_fold_or_once_in_all(folds, splits):
+    assert folds_of(open_faceset(folds).index) == [0, 1, 2, 3]
+    assert folds_of(open_faceset(splits).index) == [-1]

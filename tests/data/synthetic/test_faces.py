@@ -42,7 +42,7 @@ def test_people_without_images_and_parts_without_people_are_refused(block, messa
 
 
 @given(st.integers(70, 200), st.integers(14, 60), st.floats(0.05, 0.4), st.floats(0.05, 0.4), st.floats(0, 0.2))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_plan_keeps_people_in_one_split_and_meets_the_shares(faces, identities, val_share, test_share, non_faces):
     shares = {"val_share": val_share, "test_share": test_share, "non_faces": non_faces}
     plan = plan_rows(SyntheticSource(faces=faces, identities=identities, **shares))
