@@ -90,7 +90,7 @@ def demo(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
     """Open a local page: drop a photo, see its faces, why they were classified so, and what hiding parts changes."""
-    require("demo", "streamlit")
+    require("streamlit")
     from mmfer.use.demo import serve
 
     serve(weights, port, browser)
@@ -139,6 +139,7 @@ def onnx(
     Without TARGET the file holds the graph alone and shares the weights of the folder, which `mmfer predict` then
     opens without torch.
     """
+    require("onnx", "onnxscript")
     from mmfer.use.export import TOLERANCE, export_onnx
 
     file = export_onnx(model, target)

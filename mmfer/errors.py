@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import typer
 
 INTERRUPTED = 130  # what Typer makes of KeyboardInterrupt
+OWN = {"mmfer", "stages", "tests", "tools"}  # that one of these cannot be imported is a bug
+PIPELINE = "pipeline"  # the extra of all packages but those of EXTRAS
+EXTRAS = {"streamlit": "demo", "starlette": "demo", "onnx": "onnx", "onnx_ir": "onnx", "onnxscript": "onnx"}
 
 
 class MmferError(Exception):
@@ -32,6 +35,10 @@ def run_app(app: typer.Typer) -> None:
         if debug:
             raise
         message = _describe(error)
+    except ModuleNotFoundError as error:
+        if debug or not error.name or error.name.split(".")[0] in OWN:
+            raise
+        message = _describe(absent(error.name.split(".")[0]))
     except Exception as error:
         # Click's usage errors print themselves: wrong option, missing argument. Anything else is a bug: show it whole.
         if not hasattr(error, "exit_code"):
@@ -85,8 +92,18 @@ def _describe(error: MmferError | OSError) -> str:
     return f"{where}: {error.strerror or error}; free space or correct the permissions, then run the command again"
 
 
-def require(extra: str, *packages: str) -> None:
+def require(*packages: str) -> None:
     """Refuse to go on without packages that an optional extra of mmfer brings."""
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise MmferError(f"{', '.join(missing)} not installed; run `pip install 'mmfer[{extra}]'`")
+        raise absent(*missing)
+
+
+def absent(*packages: str) -> MmferError:
+    """What to do about packages that are not installed, all of one extra."""
+    return MmferError(f"{', '.join(packages)} not installed; run `{install(packages[0])}`")
+
+
+def install(package: str) -> str:
+    """The command that installs what brings a package."""
+    return f"pip install 'mmfer[{EXTRAS.get(package, PIPELINE)}]'"

@@ -33,7 +33,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LIST, TABLE = Path("tests/mutants.yaml"), Path("docs/mutants.md")
 RESULTS = Path(".mutants.json")  # ignored by git: what is known, so that some mutants can be run again
 PASSED, FAILED, TIMED_OUT = 0, 1, 124  # exit codes of pytest, and of `timeout`
-PRELOADED = ["pytest", "hypothesis", "torch", "pandas", "pyarrow.parquet", "scipy.stats", "sklearn.metrics", "cv2"]
+PRELOADED = [
+    *("pytest", "hypothesis.strategies", "hypothesis.extra.numpy", "torch._dynamo", "torch.utils.flop_counter"),
+    *("pandas", "pyarrow.parquet", "numba", "cv2", "dlib", "PIL.Image", "scipy.stats", "scipy.ndimage"),
+    *("sklearn.metrics", "sklearn.svm", "sklearn.decomposition", "skimage.feature", "safetensors.torch", "skops.io"),
+    *("pydantic", "typer.testing", "yaml", "tqdm", "scipy.optimize", "matplotlib.pyplot"),
+]
 OWN = {"mmfer", "stages", "tests", "tools"}  # packages of the tree
 app = typer.Typer(add_completion=False)
 
@@ -137,6 +142,8 @@ def _run_pytest(tree: Path, tests: str, compiled: Path, printed: Path) -> None:
     # Python would take a module for unchanged that has the same length and second.
     sys.dont_write_bytecode = True
     os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(compiled)}
+    if "numba" in sys.modules:  # it has read the variable already
+        sys.modules["numba"].config.CACHE_DIR = str(compiled)
     os.chdir(tree)
     import pytest
 
@@ -242,27 +249,32 @@ def page(mutants: list[Mutant], results: dict[str, dict[str, str]]) -> str:
 def main(
     processes: Annotated[int, typer.Option(min=1, help="Mutants at a time.")] = 2,
     only: Annotated[str, typer.Option(help="Run those again whose file or meaning holds this text.")] = "",
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Run those that an interrupted run did not reach.")
+    ] = False,
 ) -> None:
-    """Run the mutants and write docs/mutants.md."""
+    """Run the mutants and write docs/mutants.md, after each of them; Ctrl-C keeps what is known."""
     mutants = read_mutants()
+    again = only or missing
+    results = json.loads((ROOT / RESULTS).read_text()) if again and (ROOT / RESULTS).exists() else {}
     chosen = [mutant for mutant in mutants if only in f"{mutant.file} {mutant.entry.means}"]
+    chosen = [mutant for mutant in chosen if not (missing and mutant.key in results)]
     if not chosen:
-        raise MmferError(f"{LIST}: no mutant holds {only!r}; correct --only")
+        raise MmferError(f"{LIST}: no mutant is left to run; correct --only or leave out --missing")
     git = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     stamp = {"date": time.strftime("%Y-%m-%d"), "commit": commit}
-    results = json.loads((ROOT / RESULTS).read_text()) if only and (ROOT / RESULTS).exists() else {}
     lock = threading.Lock()
 
     def keep(mutant: Mutant, verdict: str) -> None:
         with lock:
             results[mutant.key] = {"verdict": verdict, **stamp}
             write_json(ROOT / RESULTS, results)
+            write_text(ROOT / TABLE, page(mutants, results))
 
     verdicts = run_mutants(chosen, processes, keep)
     if "broken" in verdicts:
         raise MmferError(f"{LIST}: the tests of {verdicts.count('broken')} mutants cannot run; see above")
-    write_text(ROOT / TABLE, page(mutants, results))
     typer.echo(f"{verdicts.count('survived')} of {len(verdicts)} survived; see {TABLE}")
 
 

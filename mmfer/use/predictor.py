@@ -19,7 +19,7 @@ import numpy as np
 
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.data.cutting import cut_face, face_detector
-from mmfer.errors import MmferError
+from mmfer.errors import MmferError, absent
 from mmfer.face.detection import WEAK, Detection, detect
 from mmfer.face.hog import hog
 from mmfer.face.prepare import see
@@ -182,8 +182,7 @@ def open_folder(folder: Path) -> Any:
     try:
         from mmfer.training.models import load_model
     except ModuleNotFoundError as error:
-        remedy = "install it, or name a network exported as .onnx"
-        raise MmferError(f"{folder}: this needs the package {error.name}; {remedy}") from None
+        raise MmferError(f"{folder}: {absent(error.name or 'torch')}, or name a network exported as .onnx") from None
     return load_model(folder)
 
 
