@@ -249,9 +249,7 @@ def page(mutants: list[Mutant], results: dict[str, dict[str, str]]) -> str:
 def main(
     processes: Annotated[int, typer.Option(min=1, help="Mutants at a time.")] = 2,
     only: Annotated[str, typer.Option(help="Run those again whose file or meaning holds this text.")] = "",
-    missing: Annotated[
-        bool, typer.Option("--missing", help="Run those that an interrupted run did not reach.")
-    ] = False,
+    missing: Annotated[bool, typer.Option("--missing", help="Run those that no run has reached yet.")] = False,
 ) -> None:
     """Run the mutants and write docs/mutants.md, after each of them; Ctrl-C keeps what is known."""
     mutants = read_mutants()
