@@ -77,7 +77,7 @@ class CkplusSource(Block):
     seed: int = Field(0, ge=0, description="draws the folds")
 
 
-SOURCES = {"synthetic": SyntheticSource, "fer2013": Fer2013Source, "ckplus": CkplusSource}
+SOURCES: dict[str, type[Block]] = {"synthetic": SyntheticSource, "fer2013": Fer2013Source, "ckplus": CkplusSource}
 
 
 class CleanParams(Block):

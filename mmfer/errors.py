@@ -41,7 +41,7 @@ def run_app(app: typer.Typer) -> None:
         message = _describe(absent(error.name.split(".")[0]))
     except Exception as error:
         # Click's usage errors print themselves: wrong option, missing argument. Anything else is a bug: show it whole.
-        if not hasattr(error, "exit_code"):
+        if not hasattr(error, "exit_code") or not hasattr(error, "show"):
             raise
         error.show()
         sys.exit(2)

@@ -108,12 +108,17 @@ def as_yaml(content: dict[str, Any], head: list[str]) -> str:
 def _models(key: str, block: dict[str, Any]) -> dict[str, Any]:
     """The fields of each block in a part of params.yaml, as far as their values are explained there."""
     if key == "defaults":
-        return {name: field.annotation.model_fields for name, field in Defaults.model_fields.items()}
+        return {name: _fields(field.annotation) for name, field in Defaults.model_fields.items()}
     if key == "datasets":
         return {name: {"source": SOURCES[own["source"]["kind"]].model_fields} for name, own in block.items()}
     if key == "systems":
         return {name: system_params(name, own)[0].params.model_fields for name, own in block.items()}
-    return Params.model_fields[key].annotation.model_fields
+    return _fields(Params.model_fields[key].annotation)
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    """The fields of a block's model, which pydantic gives as any annotation."""
+    return model.model_fields
 
 
 def _lines(block: dict[str, Any], fields: dict[str, Any], pad: str) -> Iterator[str]:
