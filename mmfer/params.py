@@ -44,7 +44,7 @@ def compose(name: str, paths: list[str], systems: list[str]) -> dict[str, Any]:
     file = str(FOLDER / f"{name}.yaml")
     known = _load(SYSTEMS)["systems"]
     content = _load(FOLDER / f"{name}.yaml")
-    blocks = {key: {} for key in Defaults.model_fields}
+    blocks: dict[str, dict[str, Any]] = {key: {} for key in Defaults.model_fields}
     content["defaults"] = blocks | content.get("defaults", {})
     content["datasets"] = {key: blocks | own for key, own in content["datasets"].items()}
     for key, path in _assigned(paths, content["datasets"]).items():

@@ -68,7 +68,7 @@ class Run:
 
         {"fold": 1, "seed": 0} are the tags of a child named fold1-seed0; what is of {} is this run's own.
         """
-        run, current = self, {}
+        run, current = self, dict[str, int]()
         with ExitStack() as child:
 
             def log(metrics: dict[str, Any], step: int, model: dict[str, int]) -> None:
@@ -114,8 +114,8 @@ def stage_run(
     """
     connection = Connection()
     plain = json.loads(_canonical(params))
-    labels = {"dataset": dataset, "system": system, "stage": stage, "params_hash": digest(_canonical(params)), **tags}
-    labels = {key: str(value) for key, value in labels.items() if value is not None}
+    given = {"dataset": dataset, "system": system, "stage": stage, "params_hash": digest(_canonical(params)), **tags}
+    labels = {key: str(value) for key, value in given.items() if value is not None}
     labels |= connection.attempt(lambda: provenance(stage, dataset, system)) or {}
     name = " ".join(part for part in (system, dataset, stage) if part)  # narrow columns cut the end
     with _running(connection, name, labels) as run:
@@ -179,7 +179,7 @@ def _canonical(params: Block | dict[str, Any]) -> str:
 
 
 def _flat(values: dict[str, Any], separator: str) -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
             flat |= {f"{name}{separator}{key}": inner for key, inner in _flat(value, separator).items()}

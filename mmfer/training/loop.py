@@ -42,7 +42,7 @@ def fit_network(
     """
     device = choose_device(params.device)
     source = resident(source, device)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # absent from torch's stubs
+    network.to(device, memory_format=torch.channels_last)
     state = start_state(network, params, checkpoint)
     size = min(params.samples_per_epoch or len(rows.train), len(rows.train))
     bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=None)

@@ -199,13 +199,13 @@ def draw_saliency(image: np.ndarray, saliency: np.ndarray) -> np.ndarray:
     """
     coarse = cv2.resize(saliency, None, fx=1 / STRIDE, fy=1 / STRIDE, interpolation=cv2.INTER_AREA)  # its own grid
     share = cv2.resize(coarse / max(np.abs(coarse).max(), 1e-6), None, fx=ZOOM * STRIDE, fy=ZOOM * STRIDE)[..., None]
-    colour, plain = np.where(share > 0, np.float32(ORANGE), np.float32(BLUE)), enlarge(image)
+    colour, plain = np.where(share > 0, np.array(ORANGE, np.float32), np.array(BLUE, np.float32)), enlarge(image)
     return (plain + 0.75 * np.abs(share) * (colour - plain)).astype(np.uint8)
 
 
 def bars(probabilities: dict[str, float], before: dict[str, float] | None = None) -> str:
     """HTML of a bar for each class, the most probable in bold; a mark where the bar ended `before`."""
-    rows, top = [], max(probabilities, key=probabilities.get)
+    rows, top = [], max(probabilities, key=probabilities.__getitem__)
     for name, value in probabilities.items():
         mark = f'<u style="left:{before[name]:.1%}"></u>' if before else ""
         bold = ' class="top"' if name == top else ""
@@ -216,7 +216,7 @@ def bars(probabilities: dict[str, float], before: dict[str, float] | None = None
 
 def verdict_without(expression: str, plain: dict[str, float], without: dict[str, float]) -> str:
     """One line on what withholding a view did to the verdict."""
-    now, points = max(without, key=without.get), 100 * (without[expression] - plain[expression])
+    now, points = max(without, key=without.__getitem__), 100 * (without[expression] - plain[expression])
     moved = f"{plain[expression]:.0%} → {without[expression]:.0%}"
     if now != expression:
         return f"Then **{now}** ({expression}: {moved})."
@@ -297,12 +297,13 @@ def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: li
     else:
         altered = change_photo(pixels, faces, *change)
         found = kept("changed", (photo, change), lambda: predictor.predict([altered])[0])
-        subject, title = same_face(face, found), f"{title} after the change"
+        again = same_face(face, found)
         right.markdown("**Changed**")
-        right.image(mark_faces(altered, found, subject), width="stretch", output_format="JPEG")
-        if subject is None:
+        right.image(mark_faces(altered, found, again), width="stretch", output_format="JPEG")
+        if again is None:
             right.warning("After this change the face is not found any more.")
             return
+        subject, title = again, f"{title} after the change"
         if subject.score < 0:
             right.warning(f"After this change the face is {weak}.")
         verdict_part(right, subject, face)

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,7 +81,7 @@ class Smoother:
             name: MEMORY * before.probabilities[name] + (1 - MEMORY) * value
             for name, value in face.probabilities.items()
         }
-        return replace(face, expression=max(now, key=now.get), probabilities=now)
+        return replace(face, expression=max(now, key=now.__getitem__), probabilities=now)
 
 
 def overlap(a: Box, b: Box) -> float:
@@ -97,7 +98,9 @@ class Drawer:
         self.folder, self.every = folder, every
         self._taken: set[Path] = set()
         self._file = ExitStack()
-        self._source = self._video = self._smoother = None
+        self._source: str | None = None
+        self._video: Any = None
+        self._smoother = Smoother()
 
     def __enter__(self) -> "Drawer":
         self.folder.mkdir(parents=True, exist_ok=True)

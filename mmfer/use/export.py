@@ -114,7 +114,7 @@ def example_faces(model: Model, n: int = 5) -> dict[str, np.ndarray]:
     """Arrays of n faces as a FaceSet stores them: an even picture with points that coincide, then seeded noise."""
     rng = np.random.default_rng(0)
     extract = check(ExtractParams, model.facts["made_by"]["params"], "model.json")
-    faces = {
+    faces: dict[str, np.ndarray] = {
         "images": rng.integers(0, 256, (n, FACE_PX, FACE_PX), dtype=np.uint8),
         "landmarks": rng.uniform(0, FACE_PX, (n, 68, 2)).astype(np.float32),
         "hog": rng.random((n, hog_length(extract)), dtype=np.float32),

@@ -56,7 +56,7 @@ class Picture:
     source: str
     pixels: np.ndarray  # (H, W, 3) uint8, RGB
     frame: int | None = None  # number in its video, from 0
-    rate: float | None = None  # frames of the video shown in a second
+    rate: float = 0.0  # frames of the video shown in a second
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,14 @@ def _sources(path: str) -> list[str | Fault]:
     if path == STDIN:
         return [path]
     if os.path.isdir(path):
-        files = [str(file) for file in sorted(Path(path).rglob("*")) if file.suffix.lower() in PHOTOS | VIDEOS]
+        files: list[str | Fault] = [
+            str(file) for file in sorted(Path(path).rglob("*")) if file.suffix.lower() in PHOTOS | VIDEOS
+        ]
         return files or [Fault(path, f"{path}: a folder without photos or videos; name another one")]
     if not os.path.exists(path) and glob.has_magic(path):
-        files = sorted(glob.glob(path, recursive=True))
-        return files or [Fault(path, f"{path}: no file matches; correct the pattern")]
+        return list(sorted(glob.glob(path, recursive=True))) or [
+            Fault(path, f"{path}: no file matches; correct the pattern")
+        ]
     return [path]
 
 

@@ -112,7 +112,9 @@ class Predictor:
     def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray) -> Face:
         named = self._named(probabilities)
         points = [(x, y) for x, y in found.landmarks.tolist()]
-        return Face(tuple(found.box.tolist()), float(found.score), points, max(named, key=named.get), named, image)
+        return Face(
+            tuple(found.box.tolist()), float(found.score), points, max(named, key=named.__getitem__), named, image
+        )
 
     def _named(self, probabilities: np.ndarray) -> dict[str, float]:
         return dict(zip(self.classes, probabilities.tolist(), strict=True))
