@@ -43,8 +43,8 @@ class Gabor(EstimatorSystem):
         from sklearn.svm import SVC
 
         reduce = [PCA(params.components, random_state=0)] if params.components else []
-        machine = SVC(C=params.c, kernel=params.kernel, gamma="scale", cache_size=500)
-        super().__init__(make_pipeline(StandardScaler(), *reduce, machine), ("image",), params.copies, n_classes)
+        classifier = SVC(C=params.c, kernel=params.kernel, gamma="scale", cache_size=500)
+        super().__init__(make_pipeline(StandardScaler(), *reduce, classifier), ("image",), params.copies, n_classes)
 
     def values(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The Gabor values (n, 2560) of the standardised faces."""

@@ -40,7 +40,7 @@ class Model:
     """A network or estimator with the facts of its model.json."""
 
     facts: dict[str, Any]
-    machine: Any
+    system: Any  # the trained network or estimator
 
     @property
     def classes(self) -> list[str]:
@@ -49,25 +49,25 @@ class Model:
 
     def predict(self, stored: dict[str, np.ndarray], device: str = "cpu") -> np.ndarray:
         """Rows of images, landmarks and hog as a FaceSet stores them -> probabilities (n, C) float32."""
-        names = stored_names(self.machine.inputs)
+        names = stored_names(self.system.inputs)
         n = len(stored[names[0]])
         chunks = [{name: stored[name][i : i + BATCH] for name in names} for i in range(0, n, BATCH)]
         return np.concatenate([self._predict(chunk, device) for chunk in chunks])
 
     def _predict(self, chunk: dict[str, np.ndarray], device: str) -> np.ndarray:
         tensors = {name: torch.from_numpy(np.array(rows)).to(device) for name, rows in chunk.items()}
-        inputs = prepare(tensors, self.machine.inputs)
-        if not isinstance(self.machine, torch.nn.Module):
-            return self.machine.predict_proba({name: value.cpu().numpy() for name, value in inputs.items()})
+        inputs = prepare(tensors, self.system.inputs)
+        if not isinstance(self.system, torch.nn.Module):
+            return self.system.predict_proba({name: value.cpu().numpy() for name, value in inputs.items()})
         with torch.inference_mode():
-            return self.machine(**inputs).float().softmax(dim=1).cpu().numpy()
+            return self.system(**inputs).float().softmax(dim=1).cpu().numpy()
 
 
 def cost(model: Model, stored: dict[str, np.ndarray], repeats: int = 50) -> dict[str, float | int]:
     """What one face costs: `latency_ms` (on one core, from stored arrays to probabilities) and, of a network,
     `parameters` and `flops` (floating point operations, a multiply-add is two, counted by torch).
 
-    The latency is the least of `repeats`: what else the machine does only adds to it.
+    The latency is the least of `repeats`: what else the computer does only adds to it.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -79,11 +79,11 @@ def cost(model: Model, stored: dict[str, np.ndarray], repeats: int = 50) -> dict
         times.append(time.perf_counter() - start)
     torch.set_num_threads(threads)
     facts: dict[str, float | int] = {"latency_ms": round(1e3 * min(times), 3)}
-    if isinstance(model.machine, torch.nn.Module):
+    if isinstance(model.system, torch.nn.Module):
         with FlopCounterMode(display=False) as counter:
             model.predict(one)
         facts["flops"] = counter.get_total_flops()
-        facts["parameters"] = sum(p.numel() for p in model.machine.parameters())
+        facts["parameters"] = sum(p.numel() for p in model.system.parameters())
     return facts
 
 
@@ -123,16 +123,16 @@ def build(facts: dict[str, Any]) -> Any:
     return system.build(params, len(facts["classes"]), hog_length=hog_length(extract))
 
 
-def save_model(folder: Path, facts: dict[str, Any], machine: Any, history: pd.DataFrame | None = None) -> None:
+def save_model(folder: Path, facts: dict[str, Any], system: Any, history: pd.DataFrame | None = None) -> None:
     """Write the folder atomically."""
     with new_folder(folder) as temporary:
-        if isinstance(machine, torch.nn.Module):
-            state = {key: value.contiguous().cpu() for key, value in machine.state_dict().items()}
+        if isinstance(system, torch.nn.Module):
+            state = {key: value.contiguous().cpu() for key, value in system.state_dict().items()}
             save_file(state, temporary / NETWORK)
         else:
             import skops.io
 
-            skops.io.dump(machine.estimator, temporary / ESTIMATOR)
+            skops.io.dump(system.estimator, temporary / ESTIMATOR)
         if history is not None:
             write_csv(temporary / HISTORY, history)
         write_json(temporary / "model.json", facts | {"files": _files_digest(temporary)})
@@ -160,18 +160,18 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
         raise MmferError(f"{folder}/model.json: missing or damaged ({error}); train again with `dvc repro`") from None
     if facts.get("format") != FORMAT:
         raise MmferError(f"{folder}/model.json: format {facts.get('format')}, expected {FORMAT}; train it again")
-    machine = build(facts)
+    system = build(facts)
     try:
-        if isinstance(machine, torch.nn.Module):
-            machine.load_state_dict(load_file(folder / NETWORK))
-            machine = machine.to(device).eval()
+        if isinstance(system, torch.nn.Module):
+            system.load_state_dict(load_file(folder / NETWORK))
+            system = system.to(device).eval()
         else:
             import skops.io
 
-            machine.estimator = skops.io.load(folder / ESTIMATOR)
+            system.estimator = skops.io.load(folder / ESTIMATOR)
     except Exception as error:  # safetensors, torch and skops each have their own
         raise MmferError(f"{folder}: weights missing or damaged ({error}); train again with `dvc repro`") from None
-    return Model(facts, machine)
+    return Model(facts, system)
 
 
 def train_params(models: Path) -> dict[str, Any]:

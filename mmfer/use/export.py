@@ -53,8 +53,8 @@ def export_onnx(folder: Path, target: Path | None = None) -> Path:
     """
     require("onnx", "onnxscript")
     model = load_model(folder)
-    if not isinstance(model.machine, nn.Module):
-        kind = type(model.machine).__name__.lower()
+    if not isinstance(model.system, nn.Module):
+        kind = type(model.system).__name__.lower()
         raise MmferError(f"{folder}: {kind} is a scikit-learn estimator, not a network; use the folder as it is")
     program = _trace(load_model(folder))  # one of its own, for tracing alters it
     if target is None:
@@ -87,14 +87,14 @@ def _share_weights(program: Any, weights: Path) -> None:
 
 def _trace(model: Model) -> Any:
     """The torch.onnx.ONNXProgram of a model."""
-    names = stored_names(model.machine.inputs)
+    names = stored_names(model.system.inputs)
     faces = example_faces(model)
     arrays = tuple(torch.from_numpy(faces[name]) for name in names)
     batch = torch.export.Dim("n")
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it reports that torchvision is absent
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", FutureWarning)  # torch's, about its own use of itself
-        graph = torch.export.export(Whole(model.machine), arrays, dynamic_shapes=(({0: batch},) * len(names),))
+        graph = torch.export.export(Whole(model.system), arrays, dynamic_shapes=(({0: batch},) * len(names),))
         program = torch.onnx.export(
             graph,
             input_names=names,

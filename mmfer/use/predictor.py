@@ -193,7 +193,7 @@ def withheld(model: Any, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
     Empty where the branches cannot be separated: ONNX files, estimators, networks of one branch.
     """
-    branches = dict(getattr(getattr(model, "machine", None), "branches", None) or {})
+    branches = dict(getattr(getattr(model, "system", None), "branches", None) or {})
     rows = {}
     for name, branch in branches.items() if len(branches) > 1 else ():
         hook = branch.register_forward_hook(lambda module, inputs, vector: vector * 0)

@@ -81,12 +81,12 @@ def gratings(rng, n):
 @pytest.mark.parametrize("block", [{"components": 8}, {"components": None, "kernel": "linear", "c": 0.01}])
 def test_it_learns_gratings_and_survives_its_file(tmp_path, rng, block):
     system, params = system_params("gabor", block)
-    machine = system.build(params, 3)
+    built = system.build(params, 3)
     (train, labels), (test, truth) = gratings(rng, 45), gratings(rng, 30)
-    machine.fit({"image": train}, labels)
-    scores = machine.predict_proba({"image": test})
+    built.fit({"image": train}, labels)
+    scores = built.predict_proba({"image": test})
     np.testing.assert_array_equal(scores.argmax(axis=1), truth)
     facts = {"format": 1, "system": "gabor", "params": block, "classes": list("abc"), "made_by": MADE_BY}
-    save_model(tmp_path / "model", facts, machine)
-    loaded = load_model(tmp_path / "model").machine
+    save_model(tmp_path / "model", facts, built)
+    loaded = load_model(tmp_path / "model").system
     np.testing.assert_allclose(loaded.predict_proba({"image": test}), scores, atol=1e-6)

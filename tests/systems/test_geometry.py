@@ -63,20 +63,20 @@ def test_procrustes_brings_turned_copies_of_one_face_together(rng):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_position_size_and_turn_drop_out(rng, block):
     system, params = system_params("geometry", block)
-    machine = system.build(params, 3)
+    built = system.build(params, 3)
     shapes, labels = faces(rng, 30)
-    machine.fit({"landmarks": vectors(shapes)}, labels)
+    built.fit({"landmarks": vectors(shapes)}, labels)
     plain, other = ({"landmarks": vectors(s)} for s in (shapes, moved(shapes, rng)))
-    np.testing.assert_allclose(machine.values(other), machine.values(plain), atol=1e-4)
-    np.testing.assert_allclose(machine.predict_proba(other), machine.predict_proba(plain), atol=1e-2)
+    np.testing.assert_allclose(built.values(other), built.values(plain), atol=1e-4)
+    np.testing.assert_allclose(built.predict_proba(other), built.predict_proba(plain), atol=1e-2)
 
 
 def test_the_pipeline_keeps_98_percent_of_the_variance_of_the_aligned_shapes(rng):
     system, params = system_params("geometry", {})
-    machine = system.build(params, 3)
+    built = system.build(params, 3)
     shapes, labels = faces(rng, 60, noise=0.1)
-    machine.fit({"landmarks": vectors(moved(shapes, rng))}, labels)
-    shares = machine.estimator["pca"].explained_variance_ratio_
+    built.fit({"landmarks": vectors(moved(shapes, rng))}, labels)
+    shares = built.estimator["pca"].explained_variance_ratio_
     assert shares.sum() > 0.98 > shares[:-1].sum()
 
 
@@ -107,14 +107,14 @@ def test_five_points_ignore_position_size_and_turn_but_not_the_nose(rng):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_it_learns_mouths_and_survives_its_file(tmp_path, rng, block):
     system, params = system_params("geometry", block)
-    machine = system.build(params, 3)
+    built = system.build(params, 3)
     (train, labels), (test, truth) = faces(rng, 60), faces(rng, 30)
-    machine.fit({"landmarks": vectors(moved(train, rng))}, labels)
+    built.fit({"landmarks": vectors(moved(train, rng))}, labels)
     inputs = {"landmarks": vectors(moved(test, rng))}
-    scores = machine.predict_proba(inputs)
+    scores = built.predict_proba(inputs)
     np.testing.assert_array_equal(scores.argmax(axis=1), truth)
     made_by = {"stage": "extract", "params": {}}
     facts = {"format": 1, "system": "geometry", "params": block, "classes": list("abc"), "made_by": made_by}
-    save_model(tmp_path / "model", facts, machine)
-    loaded = load_model(tmp_path / "model").machine
+    save_model(tmp_path / "model", facts, built)
+    loaded = load_model(tmp_path / "model").system
     np.testing.assert_allclose(loaded.predict_proba(inputs), scores, atol=1e-6)

@@ -54,21 +54,21 @@ SMALL = {
 @pytest.mark.parametrize("kind", systems.systems())
 def test_every_system_predicts_probabilities(kind, rng):
     system, params = system_params(kind, SMALL.get(kind, {}))
-    machine = system.build(params, 3)
-    assert set(machine.inputs) <= set(INPUTS)
+    built = system.build(params, 3)
+    assert set(built.inputs) <= set(INPUTS)
     n = 12
     inputs = {
         "image": rng.normal(size=(n, 1, 48, 48)).astype(np.float32),
         "landmarks": rng.normal(size=(n, 136)).astype(np.float32),
         "hog": rng.random((n, 900), dtype=np.float32),
     }
-    if isinstance(machine, torch.nn.Module):
+    if isinstance(built, torch.nn.Module):
         with torch.inference_mode():
-            logits = machine.eval()(**{name: torch.from_numpy(inputs[name]) for name in machine.inputs})
+            logits = built.eval()(**{name: torch.from_numpy(inputs[name]) for name in built.inputs})
         scores = logits.softmax(1).numpy()
     else:
-        machine.fit(inputs, np.arange(n) % 3)
-        scores = machine.predict_proba(inputs)
+        built.fit(inputs, np.arange(n) % 3)
+        scores = built.predict_proba(inputs)
     assert scores.shape == (n, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
 

@@ -101,7 +101,7 @@ def test_run_0_is_the_model_on_the_stored_faces_and_the_other_runs_are_not(data,
 def test_each_fold_is_predicted_by_its_own_model(folded, monkeypatch):
     class Fake:
         def __init__(self, folder, device="cpu"):
-            self.machine = None
+            self.system = None
             self.facts = {"train": {"seeds": [5, 3], "select": "best", "device": "cpu"}}
             self.fold, self.seed = int(folder.name[4]), int(folder.name[-1])
 

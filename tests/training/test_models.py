@@ -76,7 +76,7 @@ def test_the_cost_of_a_network_is_that_of_its_layers():
 def test_the_weights_of_the_package_load_and_name_their_classes():
     model = load_model(Path(mmfer.__file__).parent / "weights" / "compact")
     assert model.classes == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-    assert model.facts["result"]["parameters"] == sum(p.numel() for p in model.machine.parameters())
+    assert model.facts["result"]["parameters"] == sum(p.numel() for p in model.system.parameters())
     rng = np.random.default_rng(0)
     face = {"images": rng.integers(0, 256, (2, 48, 48), dtype=np.uint8), "landmarks": rng.uniform(5, 43, (2, 68, 2))}
     probabilities = model.predict(face | {"hog": rng.random((2, 900), dtype=np.float32)})

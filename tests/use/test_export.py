@@ -138,7 +138,7 @@ def test_the_check_measures_the_difference(tiny):
     model = load_model(folder)
     before = export._difference(model, file)
     with torch.no_grad():
-        model.machine.head.bias += torch.tensor([0.5, 0.0, -0.5])
+        model.system.head.bias += torch.tensor([0.5, 0.0, -0.5])
     assert before < 1e-6
     assert export._difference(model, file) > 0.05
 
