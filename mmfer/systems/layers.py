@@ -36,7 +36,7 @@ class SpatialGate(nn.Module):
 
 
 def attention(kind: str, channels: int, reduction: int) -> nn.Module:
-    """CBAM (Woo et al., 2018): channel gate, then spatial gate; or one of the two, or neither."""
+    """CBAM (Woo et al., 2018, as in Jongchan/attention-module): channel gate, then spatial gate; or one, or neither."""
     gates: dict[str, Callable[[], nn.Module]] = {
         "cbam": lambda: nn.Sequential(ChannelGate(channels, reduction), SpatialGate()),
         "channel": lambda: ChannelGate(channels, reduction),

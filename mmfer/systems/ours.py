@@ -1,4 +1,9 @@
-"""System ours: the paper's network. CNN with CBAM, LNN and HNN, fused at feature level (paper, 3 and figures 3, 4)."""
+"""System ours: the paper's network (3 and figures 3, 4). CNN with CBAM, LNN and HNN, fused at feature level.
+
+The paper gives the fully connected layers and the order of a block. Our choice: the channels, those of its closest open
+precedent (amineHorseman/facial-expression-recognition-using-cnn, model B, whose fully connected widths are the same),
+the gate's reduction (CBAM's 16), the dropout, and the width of the fusion layer.
+"""
 
 from itertools import pairwise
 from typing import Literal
