@@ -70,7 +70,7 @@ def training_curves(history: pd.DataFrame, title: str, path: Path) -> None:
     """Loss, accuracy and learning rate by epoch.
 
     history: a row per epoch with epoch, learning_rate, train_loss, train_accuracy and, where there is a validation
-    split, val_loss and val_accuracy; columns fold and seed tell several trainings apart, each of which gets its lines.
+    split, val_loss and val_accuracy; columns fold and seed distinguish trainings, each of which gets its lines.
     """
     keys = [name for name in ("fold", "seed") if name in history]
     trainings = [part for _, part in history.groupby(keys)] if keys else [history]

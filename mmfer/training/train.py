@@ -175,7 +175,7 @@ def calibrated(model: Model, source: dict[str, np.ndarray], val: np.ndarray, dev
 def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
     """Copy a model's folder; the present facts stand where its model.json has others (of train.seeds, max_minutes)."""
     folder.mkdir()
-    for file in trained.iterdir():  # one by one: copytree gathers its errors in a list that no line can tell
+    for file in trained.iterdir():  # one by one: copytree gathers its errors in a list that no line can report
         shutil.copy(file, folder)
     former = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     write_json(folder / "model.json", former | facts)

@@ -12,7 +12,7 @@ from skimage.feature import hog
 from mmfer.report import canvas, charts, figures
 
 SEVEN = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-LONG_TITLE = "a system on a dataset: its protocol, told at such length that no figure holds it in one line, " * 2
+LONG_TITLE = "a system on a dataset: its protocol, stated at such length that no figure holds it in one line, " * 2
 TWO = ["a class with a rather long name", "another_name_without_any_spaces"]
 
 
