@@ -164,6 +164,15 @@ def test_faces_are_found_and_aligned_again_under_each_condition(perturbed):
     assert (result.images[lost] == raw.images[parents[lost]]).all()  # the plain frame is what remains
 
 
+def test_images_are_aligned_as_opencv_does(perturbed, face_data):
+    result, raw = perturbed
+    transforms, how = open_faceset(face_data / "clean").transforms, {"borderMode": cv2.BORDER_REPLICATE}
+    for row in np.flatnonzero(result.index["found"] & (result.index["condition"] == "clean")):
+        parent = result.index["parent"][row]
+        expected = cv2.warpAffine(raw.images[parent], transforms[parent], (48, 48), **how)
+        assert np.abs(result.images[row].astype(int) - expected).mean() < 1
+
+
 def test_hog_is_that_of_what_is_seen(perturbed):
     result, _ = perturbed
     for row in range(0, len(result), 31):
