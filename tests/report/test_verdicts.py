@@ -81,6 +81,13 @@ def test_a_claim_is_not_reproduced_where_one_of_them_is_better():
     assert "less often right than shan" in found.reason
 
 
+def test_a_win_over_some_of_them_is_not_enough():
+    systems = {"ours": right()} | dict.fromkeys(ALL, WEAK) | {"shan": right(1)}
+    found = verdict(study(systems), "systems that it compares")
+    assert found.verdict == "not decidable"
+    assert found.reason.endswith("no difference shown to shan")
+
+
 @pytest.mark.parametrize("seeds", [[0], [0, 1]])
 def test_fewer_than_three_trainings_speak_of_these_networks_alone(seeds):
     won = study({"ours": right()} | dict.fromkeys(ALL, WEAK), seeds=seeds)
