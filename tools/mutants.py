@@ -180,7 +180,7 @@ def compiled_kernels(tree: Path) -> Path:
 
 
 def time_limit(tree: Path, tests: str) -> float:
-    """Seconds for some tests: five minutes or five times what they take on the code as it is; MmferError if they fail."""
+    """Seconds for some tests: 300, or five times what they take without a mutant; MmferError where they fail then."""
     start = time.perf_counter()
     code, printed = run_tests(tree, tests, 1800, compiled_kernels(tree))
     if code != PASSED:
