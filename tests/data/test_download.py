@@ -11,11 +11,11 @@ from mmfer.data.faceset import open_faceset
 
 @pytest.fixture
 def table(tmp_path, rng):
-    """fer2013.csv: of seven classes six images for training, two for each test part; two copies between the parts."""
+    """fer2013.csv: of seven classes six images for training, two for each test part; three copies between the parts."""
     parts = ["Training"] * 6 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
     rows = [[label, rng.integers(0, 256, 2304), part] for part in parts for label in range(7)]
     rows[42][1] = rows[56][1]  # a validation image is a test image
-    rows[0][1] = rows[43][1]  # a training image is a validation image
+    rows[0][1], rows[1][1] = rows[43][1], rows[44][1]  # two training images are validation images
     text = [(label, " ".join(map(str, pixels)), part) for label, pixels, part in rows]
     pd.DataFrame(text, columns=["emotion", "pixels", "Usage"]).to_csv(tmp_path / "fer2013.csv", index=False)
     return tmp_path / "fer2013.csv"
@@ -23,12 +23,12 @@ def table(tmp_path, rng):
 
 def test_copies_between_the_parts_are_counted_noted_and_printed(tmp_path, table, capsys):
     counts, by_class = write_raw(tmp_path / "raw", "f", Fer2013Source(path=str(table)), 2)
-    marks = {"duplicate": 0, "duplicate_of_test": 1, "duplicate_of_val": 1}
-    assert counts == {"images": 70, **marks, "left_out_of_train": 1, "left_out_of_val": 1}
+    marks = {"duplicate": 0, "duplicate_of_test": 1, "duplicate_of_val": 2}
+    assert counts == {"images": 70, **marks, "left_out_of_train": 2, "left_out_of_val": 1}
     assert by_class["images"].tolist() == [6] * 7 + [2] * 14
     raw = open_faceset(tmp_path / "raw", needs=("images",))
     assert raw.index.index[raw.index["duplicate_of_test"]].tolist() == [42]
-    assert raw.index.index[raw.index["duplicate_of_val"]].tolist() == [0]
+    assert raw.index.index[raw.index["duplicate_of_val"]].tolist() == [0, 1]
     note = "1 of 14 validation images are exact copies of test images: left out"
     assert note in raw.made_by["notes"]
     assert f"note: {note}\n" in capsys.readouterr().out
