@@ -26,7 +26,7 @@ import numpy as np
 import mmfer
 from mmfer.config import FACE_PX
 from mmfer.errors import MmferError, install
-from mmfer.mlflow_store import ENVIRONMENT, EXPERIMENT, SQLITE, sqlite_file, store_uri
+from mmfer.tracking.store import ENVIRONMENT, EXPERIMENT, SQLITE, sqlite_file, store_uri
 
 GIB = 2**30
 FREE_GIB = 1  # a study of the synthetic faces fits into it; the thirty copies of FER2013 are 4 GiB

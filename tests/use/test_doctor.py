@@ -11,10 +11,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from mmfer import mlflow_store, tracking
+from mmfer import tracking
 from mmfer.cli import app
 from mmfer.errors import MmferError
 from mmfer.face import shape_predictor as landmarks
+from mmfer.tracking import store
 from mmfer.use import doctor
 from mmfer.use.doctor import Finding, examine
 
@@ -129,8 +130,8 @@ def test_the_uri_is_that_of_tracking(tmp_path, monkeypatch, root):
     (tmp_path / (root or "") / "mlflow.db").touch()  # else the client's first call is for a database made aside
     uris = []
     monkeypatch.setattr("mlflow.MlflowClient", lambda uri: uris.append(uri) or (_ for _ in ()).throw(OSError(uri)))
-    mlflow_store.Connection()
-    assert uris[-1] == mlflow_store.store_uri()
+    store.Connection()
+    assert uris[-1] == store.store_uri()
 
 
 def test_a_damaged_store_fails(tmp_path):

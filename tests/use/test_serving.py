@@ -205,7 +205,7 @@ def test_registering_says_nothing_on_stderr(root, client, capfd):
 
 def test_importing_tracking_does_not_import_what_serves():
     code = "import sys, mmfer.tracking; sys.exit('mmfer.use.serving' in sys.modules)"
-    project = Path(tracking.__file__).parents[1]
+    project = Path(tracking.__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=project).returncode == 0
 
 

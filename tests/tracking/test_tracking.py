@@ -16,11 +16,11 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from mmfer import mlflow_store, tracking
+from mmfer import tracking
 from mmfer.config import AugmentParams, CkplusSource
 from mmfer.data.faceset import new_faceset, open_faceset, write_array
-from mmfer.provenance import inputs_hash
-from mmfer.tracking import ablation, stage_run
+from mmfer.tracking import ablation, stage_run, store
+from mmfer.tracking.provenance import inputs_hash
 from mmfer.use import doctor
 from stages.evaluate import evaluate
 from stages.robustness import robustness
@@ -83,7 +83,7 @@ with stage_run("train", "one", {{"a": "x" * 9000}}) as run, run.child("run 0") a
 def first_stage(tmp_path_factory):
     """A folder in which a stage, run by a process of its own, has made the first mlflow.db; and what it printed."""
     folder = tmp_path_factory.mktemp("first")
-    code = STAGE.format(root=str(Path(tracking.__file__).parents[1]))
+    code = STAGE.format(root=str(Path(tracking.__file__).parents[2]))
     unset = ("MLFLOW_TRACKING_URI", "DVC_ROOT")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     done = subprocess.run(
@@ -231,7 +231,7 @@ def test_an_interrupt_while_the_database_is_made_leaves_none(tmp_path, monkeypat
         raise KeyboardInterrupt
 
     def begin(client, uri):
-        mlflow_store.sqlite_file(uri).write_bytes(b"half")
+        store.sqlite_file(uri).write_bytes(b"half")
 
     monkeypatch.setattr(MlflowClient, "__init__", begin)
     monkeypatch.setattr(MlflowClient, "search_experiments", interrupted)
@@ -467,10 +467,10 @@ def test_an_experiment_in_a_temporary_copy_is_tracked_in_the_repository(client, 
 
 
 def test_an_experiment_that_another_stage_has_just_made_is_used(client, monkeypatch):
-    find, answers = mlflow_store.Connection._find_experiment, iter([None])
+    find, answers = store.Connection._find_experiment, iter([None])
     with stage_run("clean", "one", {}):
         pass
-    monkeypatch.setattr(mlflow_store.Connection, "_find_experiment", lambda self: next(answers, find(self)))
+    monkeypatch.setattr(store.Connection, "_find_experiment", lambda self: next(answers, find(self)))
     with stage_run("train", "one", {}):
         pass
     assert set(runs_of(client)) == {"one clean", "one train"}

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from mmfer.provenance import digest
-from mmfer.ranking import EVALUATED, experiment_tags
+from mmfer.tracking.provenance import digest
+from mmfer.tracking.ranking import EVALUATED, experiment_tags
 
 EXPERIMENT = "mmfer"
 ENVIRONMENT = {

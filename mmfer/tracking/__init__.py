@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mmfer.config import Block, Params
-from mmfer.mlflow_store import Connection
-from mmfer.provenance import digest, provenance
 from mmfer.resources import measured
+from mmfer.tracking.provenance import digest, provenance
+from mmfer.tracking.store import Connection
 
 SEND_SECONDS = 1.0  # metrics are kept this long and sent together: a call costs 6 ms with SQLite, 100 with a far server
 INHERITED = ("dataset", "system", "stage", "kind", "ablation", "seed")  # tags that a child run has of its parent
