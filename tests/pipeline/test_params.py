@@ -194,6 +194,6 @@ def test_an_experiment_elsewhere_or_later_leaves_the_workspace(built, way):
 def test_an_experiment_here_runs_its_stages_and_changes_its_line_of_params(built):
     old, new = "    perturb: {}\n\nsystems", "    perturb:\n      gamma: 1.5\n\nsystems"
     before = (built / "params.yaml").read_text()
-    expected = {"report"}.union(*(of(stage, ("other",)) for stage in ("perturb", "robustness", "study")))
+    expected = {"report"}.union(*(of(stage, ("other",)) for stage in ("perturb", "sheets", "robustness", "study")))
     assert ran(built, "exp", "run", "-S", "++datasets.other.perturb.gamma=1.5") == expected
     assert (built / "params.yaml").read_text() == before.replace(old, new)
