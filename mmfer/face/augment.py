@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
 from mmfer.data.duplicates import copies_of_held_out
 from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
-from mmfer.face.geometry import CENTRE, compose, invert, plain_looks, warp_faces
+from mmfer.face.geometry import CENTRE, compose, invert, neutral_tones_and_boxes, warp_faces
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,8 @@ def random_copies(
     motion = motions(numbers, params)
     motion[copies == 0] = np.eye(2, 3)
     transforms = compose(motion, clean.transforms[parents]).astype(np.float32)
-    tones, boxes = plain_looks(len(parents)) if isinstance(params, EvaluateParams) else looks(numbers, params)
+    only_moved = isinstance(params, EvaluateParams)
+    tones, boxes = neutral_tones_and_boxes(len(parents)) if only_moved else tones_and_boxes(numbers, params)
     tones[copies == 0], boxes[copies == 0] = (1, 0), 0
     images = np.empty((len(parents), FACE_PX, FACE_PX), np.uint8)
     warp_faces(raw.images, parents, invert(transforms), tones, boxes, images)
@@ -110,7 +111,7 @@ def motions(numbers: np.ndarray, params: AugmentParams | EvaluateParams) -> np.n
     return matrix
 
 
-def looks(numbers: np.ndarray, params: AugmentParams) -> tuple[np.ndarray, np.ndarray]:
+def tones_and_boxes(numbers: np.ndarray, params: AugmentParams) -> tuple[np.ndarray, np.ndarray]:
     """Draws (n, N_DRAWS) -> tones (n, 2) float32: gain, offset in grey levels; boxes (n, 5) int16: x0 y0 x1 y1 grey."""
     signed = 2 * numbers[:, 5:7] - 1
     gain = 1 + params.contrast * signed[:, 1]

@@ -64,11 +64,11 @@ def _square(transforms: np.ndarray) -> np.ndarray:
 def warp(faces: np.ndarray, transforms: np.ndarray) -> np.ndarray:
     """Faces (n, 48, 48) uint8 as they look after their transforms (n, 2, 3), uint8 (n, 48, 48)."""
     out = np.empty((len(faces), FACE_PX, FACE_PX), np.uint8)
-    warp_faces(faces, np.arange(len(faces)), invert(transforms), *plain_looks(len(faces)), out)
+    warp_faces(faces, np.arange(len(faces)), invert(transforms), *neutral_tones_and_boxes(len(faces)), out)
     return out
 
 
-def plain_looks(n: int) -> tuple[np.ndarray, np.ndarray]:
+def neutral_tones_and_boxes(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Tones (n, 2) and boxes (n, 5), as `warp_faces` takes them, that change nothing."""
     return np.tile(np.array([1, 0], np.float32), (n, 1)), np.zeros((n, 5), np.int16)
 

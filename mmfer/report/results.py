@@ -127,7 +127,7 @@ class Study:
         kind = self.block(name)["kind"]
         return f"{name} ({SYSTEMS[kind]})" if kind in SYSTEMS and kind != "ours" else name
 
-    def kin(self) -> list[str]:
+    def same_kind(self) -> list[str]:
         """Systems of the reference's kind: itself and its ablations."""
         return [name for name in self.details if self.block(name)["kind"] == self.block(self.reference)["kind"]]
 

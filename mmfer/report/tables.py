@@ -112,12 +112,12 @@ def class_blocks(study: Study) -> list[Any]:
 
 def ablation_blocks(study: Study) -> list[Any]:
     """The reference and the ranked systems of its kind: what differs, what it costs, and whether it matters."""
-    kin = study.comparable(study.kin())
-    if len(kin) < 2:
+    same_kind = study.comparable(study.same_kind())
+    if len(same_kind) < 2:
         return []
-    tests = study.tests(kin).set_index("system")
+    tests = study.tests(same_kind).set_index("system")
     rows = []
-    for name in kin:
+    for name in same_kind:
         whole = study.details[name]["whole"]
         changed = ", ".join(f"{key}: {json.dumps(value)}" for key, value in study.changed(name).items())
         row = [name, changed.replace('"', "") or "–", _parameters(study.details[name]["cost"])]

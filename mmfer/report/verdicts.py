@@ -68,8 +68,8 @@ def _accuracy(study: Study) -> Verdict:
     parts = {"whole test set": np.ones(len(kept), dtype=bool), "faces found": kept}
     answers = {name: study.answers(study.reference, chosen) for name, chosen in parts.items()}
     found = {name: over_trainings(answers[name], study.groups(chosen)) for name, chosen in parts.items()}
-    doubts = _doubts(study, [study.reference])
-    verdict = of_accuracy(claimed, found, answers["whole test set"].enough, doubts)
+    reservations = _reservations(study, [study.reference])
+    verdict = verdict_on_accuracy(claimed, found, answers["whole test set"].enough, reservations)
     return _with_budget(verdict, study, [study.reference], len(kept))
 
 
@@ -97,8 +97,9 @@ def _modalities(study: Study) -> Verdict:
     if "branches" not in base:
         return Verdict(claim, OPEN, f"{study.reference} has no modalities that could be left out", tested=False)
     length = {"train.epochs", "train.max_minutes"}
-    free = {name: length if study.samples(name) == study.samples(study.reference) else set() for name in study.kin()}
-    alike = [name for name in study.kin() if study.changed(name).keys() <= {"branches", "withhold"} | free[name]]
+    ablations, samples = study.same_kind(), study.samples(study.reference)
+    free = {name: length if study.samples(name) == samples else set() for name in ablations}
+    alike = [name for name in ablations if study.changed(name).keys() <= {"branches", "withhold"} | free[name]]
     used = {name: study.block(name)["branches"] for name in alike}
     fewer = [name for name, branches in used.items() if len(branches) < 3]
     run = {frozenset(branches) for branches in used.values()}
@@ -109,7 +110,7 @@ def _modalities(study: Study) -> Verdict:
 
 def _on_whole_set(study: Study, claim: str, compared: list[str], absent: list[str]) -> Verdict:
     names = [study.reference, *compared]
-    verdict = of_tests(claim, study.tests(compared), _doubts(study, names, absent))
+    verdict = verdict_of_tests(claim, study.tests(compared), _reservations(study, names, absent))
     return _with_budget(verdict, study, names, len(study.predicted[study.reference]))
 
 
@@ -119,7 +120,7 @@ def _hidden(study: Study) -> Verdict:
     names = [study.reference, *compared]
     usable = study.comparable(compared) if study.reference in study.perturbed else []
     tests = comparison.hidden_tests(study.answers_under, usable, study.reference, study.groups_under)
-    verdict = of_tests(claim, tests, _doubts(study, names, not_run(study, kinds)))
+    verdict = verdict_of_tests(claim, tests, _reservations(study, names, not_run(study, kinds)))
     faces = study.perturbed.get(study.reference, pd.DataFrame({"row": []}))["row"].nunique()
     return _with_budget(verdict, study, names, faces)
 
@@ -128,9 +129,11 @@ def _faster(study: Study) -> Verdict:
     """Of the reference's kind the widest network is timed, the one that is nearest to the paper's."""
     kinds = CLAIMS.get(study.kind, SYSTEMS)
     costs = {name: part["cost"] for name, part in study.details.items() if study.is_network(name)}
-    widest = max((name for name in study.kin() if name in costs), key=lambda n: costs[n]["parameters"], default="")
+    timed = [name for name in study.same_kind() if name in costs]
+    widest = max(timed, key=lambda name: costs[name]["parameters"], default="")
     names = [name for name in (widest, *study.of_kinds(kinds)) if name in costs]
-    return of_speed({name: costs[name]["latency_ms"] for name in names}, widest, not_run(study, ["vgg", "resnet"]))
+    latency = {name: costs[name]["latency_ms"] for name in names}
+    return verdict_on_speed(latency, widest, not_run(study, ["vgg", "resnet"]))
 
 
 def _with_budget(verdict: Verdict, study: Study, names: list[str], faces: int) -> Verdict:
@@ -160,7 +163,7 @@ def unfinished(study: Study, names: Iterable[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Doubts:
+class Reservations:
     """Why a claim may not be decidable: systems by name, what each list says in `reasons`."""
 
     absent: Sequence[str] = ()  # not run
@@ -179,20 +182,20 @@ class Doubts:
         return [f"{text}: {', '.join(names)}" for text, names in said.items() if names]
 
 
-def _doubts(study: Study, names: list[str], absent: Sequence[str] = ()) -> Doubts:
+def _reservations(study: Study, names: list[str], absent: Sequence[str] = ()) -> Reservations:
     at_chance = study.not_above_chance(names)
-    return Doubts(absent, unfinished(study, names), at_chance, study.reference in at_chance)
+    return Reservations(absent, unfinished(study, names), at_chance, study.reference in at_chance)
 
 
-def of_tests(claim: str, tests: pd.DataFrame, doubts: Doubts = Doubts()) -> Verdict:
+def verdict_of_tests(claim: str, tests: pd.DataFrame, reservations: Reservations = Reservations()) -> Verdict:
     """The reference beats every other system, is beaten by one, or neither is shown.
 
     `tests` is as comparison.paired_tests makes it. A loss decides even where other systems were not run.
     """
-    if tests.empty or doubts.reference_at_chance:
-        nothing = [] if doubts.reference_at_chance else ["no system to compare with was run"]
-        tested = bool(doubts.at_chance)
-        return Verdict(claim, OPEN, "; ".join([*([] if tested else nothing), *doubts.reasons]), tested=tested)
+    if tests.empty or reservations.reference_at_chance:
+        nothing = [] if reservations.reference_at_chance else ["no system to compare with was run"]
+        tested = bool(reservations.at_chance)
+        return Verdict(claim, OPEN, "; ".join([*([] if tested else nothing), *reservations.reasons]), tested=tested)
     shown = tests["p"] < LEVEL
     wins, losses = shown & (tests["difference"] > 0), shown & (tests["difference"] < 0)
     kinds = {"more often right than": wins, "less often right than": losses, "no difference shown to": ~shown}
@@ -201,21 +204,21 @@ def of_tests(claim: str, tests: pd.DataFrame, doubts: Doubts = Doubts()) -> Verd
     verdict = Verdict(
         claim,
         OPEN,
-        "; ".join([*found, *doubts.reasons]),
+        "; ".join([*found, *reservations.reasons]),
         against=hardest["system"],
         effect=(hardest["difference"], hardest["low"], hardest["high"]),
     )
-    if doubts.few:
+    if reservations.few:
         return verdict
     if losses.any():
         return replace(verdict, verdict=NOT_REPRODUCED + ("" if tests["over_seeds"][losses].any() else HERE))
-    if wins.all() and not doubts.reasons:
+    if wins.all() and not reservations.reasons:
         return replace(verdict, verdict=REPRODUCED + ("" if tests["over_seeds"].all() else HERE))
     return verdict
 
 
-def of_accuracy(
-    claimed: float, found: dict[str, Difference], over_seeds: bool = True, doubts: Doubts = Doubts()
+def verdict_on_accuracy(
+    claimed: float, found: dict[str, Difference], over_seeds: bool = True, reservations: Reservations = Reservations()
 ) -> Verdict:
     """The paper's overall accuracy, a share, against accuracies with their intervals, by test set: the one that comes
     nearest counts. It is reproduced where an interval reaches it."""
@@ -228,17 +231,17 @@ def of_accuracy(
     verdict = Verdict(
         claim,
         OPEN,
-        "; ".join([", ".join(shown), *doubts.reasons]),
+        "; ".join([", ".join(shown), *reservations.reasons]),
         against="the claim",
         effect=(best.difference - claimed, best.low - claimed, best.high - claimed),
     )
-    if best.high < claimed and doubts.reasons:
+    if best.high < claimed and reservations.reasons:
         return verdict
     word = REPRODUCED if best.high >= claimed else NOT_REPRODUCED
     return replace(verdict, verdict=word + ("" if over_seeds else HERE))
 
 
-def of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = ()) -> Verdict:
+def verdict_on_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = ()) -> Verdict:
     """Whether the reference takes the least time; latency in milliseconds a face on one core."""
     claim = "faster than the compared networks"
     others = {name: value for name, value in latency.items() if name != reference}
@@ -249,7 +252,7 @@ def of_speed(latency: dict[str, float], reference: str, absent: Sequence[str] = 
     faster = [f"{name} ({value:.1f})" for name, value in others.items() if value <= latency[reference]]
     reason = f"{own}; as fast or faster: {', '.join(faster)}"
     if not faster:
-        reason = "; ".join([f"{own}, the others from {others[quickest]:.1f}", *Doubts(absent).reasons])
+        reason = "; ".join([f"{own}, the others from {others[quickest]:.1f}", *Reservations(absent).reasons])
     verdict = Verdict(claim, OPEN, reason, against=quickest, ratio=latency[reference] / others[quickest])
     if faster:
         return replace(verdict, verdict=NOT_REPRODUCED)

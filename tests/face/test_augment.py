@@ -7,7 +7,7 @@ import pytest
 from mmfer.config import AugmentParams, EvaluateParams
 from mmfer.data.faceset import open_faceset
 from mmfer.face import augment
-from mmfer.face.augment import draws, looks, motions, random_copies
+from mmfer.face.augment import draws, motions, random_copies, tones_and_boxes
 from mmfer.face.geometry import warp
 from tests.tiny import write_tiny
 
@@ -70,11 +70,11 @@ def test_under_evaluation_only_the_geometry_changes(face_data):
 
 def test_contrast_turns_about_the_middle_grey_and_brightness_adds(rng):
     params = AugmentParams(brightness=0.2, contrast=0.4)
-    tones, _ = looks(numbers_of(rng, c5=0.5), params)  # no brightness
+    tones, _ = tones_and_boxes(numbers_of(rng, c5=0.5), params)  # no brightness
     assert 0.6 < tones[:, 0].min() < 0.65
     assert 1.35 < tones[:, 0].max() < 1.4
     np.testing.assert_allclose(127.5 * tones[:, 0] + tones[:, 1], 127.5, atol=1e-4)
-    tones, _ = looks(numbers_of(rng, c6=0.5), params)  # no contrast
+    tones, _ = tones_and_boxes(numbers_of(rng, c6=0.5), params)  # no contrast
     np.testing.assert_allclose(tones[:, 0], 1)
     assert -51 <= tones[:, 1].min() < -48
     assert 48 < tones[:, 1].max() <= 51
@@ -97,7 +97,9 @@ def test_an_erased_box_is_one_grey_and_all_around_it_is_untouched(face_data):
     rows, first = np.arange(40), np.ones(40, int)
     plain, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN))
     erased, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN | {"erase": 1.0, "erase_px": 20}))
-    _, boxes = looks(draws(rows, first, (0, augment.zlib.crc32(b"faces"))), AugmentParams(erase=1.0, erase_px=20))
+    _, boxes = tones_and_boxes(
+        draws(rows, first, (0, augment.zlib.crc32(b"faces"))), AugmentParams(erase=1.0, erase_px=20)
+    )
     greys = []
     for before, after, (x0, y0, x1, y1, _) in zip(plain, erased, boxes, strict=True):
         inside = after[y0:y1, x0:x1]
@@ -111,7 +113,7 @@ def test_an_erased_box_is_one_grey_and_all_around_it_is_untouched(face_data):
 
 
 def test_boxes_lie_anywhere_and_have_sides_up_to_the_largest(rng):
-    _, boxes = looks(rng.random((4000, augment.N_DRAWS)), AugmentParams(erase=1.0, erase_px=20))
+    _, boxes = tones_and_boxes(rng.random((4000, augment.N_DRAWS)), AugmentParams(erase=1.0, erase_px=20))
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     for side in (width, height):
         assert side.max() in (19, 20, 21)  # corners are cut to whole pixels
@@ -126,7 +128,7 @@ def test_shares_of_mirrored_and_erased_copies_are_those_of_the_parameters(rng):
     params = AugmentParams(mirror=0.3, erase=0.4, erase_px=10)
     numbers = rng.random((4000, augment.N_DRAWS))
     assert abs((np.linalg.det(motions(numbers, params)[:, :, :2]) < 0).mean() - 0.3) < 0.03
-    _, boxes = looks(numbers, params)
+    _, boxes = tones_and_boxes(numbers, params)
     assert abs((boxes[:, 2] > boxes[:, 0]).mean() - 0.4) < 0.08  # a box of less than a pixel may vanish
 
 

@@ -6,7 +6,16 @@ import pytest
 from skimage.transform import estimate_transform
 
 from mmfer.config import CleanParams
-from mmfer.face.geometry import NOSE_DROP, alignment, compose, invert, plain_looks, similarity, warp, warp_faces
+from mmfer.face.geometry import (
+    NOSE_DROP,
+    alignment,
+    compose,
+    invert,
+    neutral_tones_and_boxes,
+    similarity,
+    warp,
+    warp_faces,
+)
 from mmfer.face.points import LEFT_EYE, NOSE_BASE, RIGHT_EYE, move_landmarks
 
 
@@ -83,7 +92,7 @@ def test_the_warp_is_that_of_opencv(rng, move):
 
 def test_tone_and_box_are_those_asked_for_of_each_face(rng):
     faces = rng.integers(0, 256, (2, 48, 48), dtype=np.uint8)
-    tones, boxes = plain_looks(3)
+    tones, boxes = neutral_tones_and_boxes(3)
     tones[1], boxes[2] = (1.5, -40), (3, 10, 20, 12, 200)
     parents, out = np.array([1, 0, 1]), np.zeros((3, 48, 48), np.uint8)
     warp_faces(faces, parents, np.tile(np.eye(2, 3, dtype=np.float32), (3, 1, 1)), tones, boxes, out)

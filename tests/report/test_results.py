@@ -79,7 +79,7 @@ def test_what_changed_names_settings_of_system_and_training(study):
     assert study.changed("ours") == {}
     assert study.changed("image") == {"branches": ["image"]}
     assert study.changed("binary") == {"train.loss": "binary"}
-    assert set(study.kin()) == {"ours", "binary", "image"}
+    assert set(study.same_kind()) == {"ours", "binary", "image"}
     assert study.of_kinds(["svm", "vgg"]) == ["svm"]
 
 

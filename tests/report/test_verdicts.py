@@ -9,13 +9,13 @@ import pytest
 from mmfer.report.comparison import HARDER, Answers, paired_tests
 from mmfer.report.results import Study
 from mmfer.report.verdicts import (
-    Doubts,
-    of_accuracy,
-    of_speed,
-    of_tests,
+    Reservations,
     over_trainings,
     span,
     unfinished,
+    verdict_of_tests,
+    verdict_on_accuracy,
+    verdict_on_speed,
     verdicts,
 )
 from mmfer.testing.statistics import Difference
@@ -233,10 +233,10 @@ def test_the_accuracy_of_faces_found_is_that_of_these_alone():
 
 def test_an_accuracy_is_reproduced_if_an_interval_reaches_it():
     low, high = Difference(0.6, 0.58, 0.62, 0.0), Difference(0.8, 0.77, 0.84, 0.0)
-    missed = of_accuracy(0.8337, {"whole": low, "found": low})
+    missed = verdict_on_accuracy(0.8337, {"whole": low, "found": low})
     assert missed.verdict == "not reproduced"
     assert missed.effect == pytest.approx((-0.2337, -0.2537, -0.2137))
-    reached = of_accuracy(0.8337, {"whole": low, "found": high})
+    reached = verdict_on_accuracy(0.8337, {"whole": low, "found": high})
     assert reached.verdict == "reproduced"
     assert reached.effect_text == "-3.4 points [-6.4, +0.6] against the claim"
 
@@ -252,11 +252,11 @@ def test_an_accuracy_over_trainings_has_their_spread_in_its_interval():
 
 
 def test_speed_is_the_least_latency():
-    assert of_speed({"ours": 1.0, "vgg": 2.0}, "ours").verdict == "reproduced"
-    assert of_speed({"ours": 3.0, "vgg": 2.0}, "ours").verdict == "not reproduced"
-    assert of_speed({"ours": 3.0}, "ours").verdict == "not decidable"
-    assert of_speed({"ours": 1.0, "agrawal": 2.0}, "ours", absent=["VGG"]).verdict == "not decidable"
-    assert of_speed({"ours": 1.0, "vgg": 2.0}, "ours").ratio == 0.5
+    assert verdict_on_speed({"ours": 1.0, "vgg": 2.0}, "ours").verdict == "reproduced"
+    assert verdict_on_speed({"ours": 3.0, "vgg": 2.0}, "ours").verdict == "not reproduced"
+    assert verdict_on_speed({"ours": 3.0}, "ours").verdict == "not decidable"
+    assert verdict_on_speed({"ours": 1.0, "agrawal": 2.0}, "ours", absent=["VGG"]).verdict == "not decidable"
+    assert verdict_on_speed({"ours": 1.0, "vgg": 2.0}, "ours").ratio == 0.5
 
 
 def test_no_difference_decides_nothing():
@@ -264,11 +264,13 @@ def test_no_difference_decides_nothing():
         return Answers(hits, hits[None], random=True)
 
     tests = paired_tests({"ours": once(right()), "even": once(right(1, 2))}, "ours")
-    assert of_tests("c", tests).verdict == "not decidable"
-    assert of_tests("c", tests).reason == "no difference shown to even"
-    assert of_tests("c", tests[:0]).verdict == "not decidable"
-    assert not of_tests("c", tests[:0]).tested
-    assert of_tests("c", tests, Doubts(absent=["VGG"])).reason == "no difference shown to even; not run: VGG"
+    assert verdict_of_tests("c", tests).verdict == "not decidable"
+    assert verdict_of_tests("c", tests).reason == "no difference shown to even"
+    assert verdict_of_tests("c", tests[:0]).verdict == "not decidable"
+    assert not verdict_of_tests("c", tests[:0]).tested
+    assert (
+        verdict_of_tests("c", tests, Reservations(absent=["VGG"])).reason == "no difference shown to even; not run: VGG"
+    )
 
 
 @pytest.mark.parametrize("gap", ["wins", "losses"])
