@@ -98,7 +98,7 @@ def _modalities(study: Study) -> Verdict:
         return Verdict(claim, OPEN, f"{study.reference} has no modalities that could be left out", tested=False)
     length = {"train.epochs", "train.max_minutes"}
     ablations, samples = study.same_kind(), study.samples(study.reference)
-    free = {name: length if study.samples(name) == samples else set() for name in ablations}
+    free: dict[str, set[str]] = {n: length if study.samples(n) == samples else set() for n in ablations}
     alike = [name for name in ablations if study.changed(name).keys() <= {"branches", "withhold"} | free[name]]
     used = {name: study.block(name)["branches"] for name in alike}
     fewer = [name for name, branches in used.items() if len(branches) < 3]
