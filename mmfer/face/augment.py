@@ -79,8 +79,9 @@ def random_copies(
     motion = motions(numbers, params)
     motion[copies == 0] = np.eye(2, 3)
     transforms = compose(motion, clean.transforms[parents]).astype(np.float32)
-    only_moved = isinstance(params, EvaluateParams)
-    tones, boxes = neutral_tones_and_boxes(len(parents)) if only_moved else tones_and_boxes(numbers, params)
+    tones, boxes = neutral_tones_and_boxes(len(parents))
+    if isinstance(params, AugmentParams):
+        tones, boxes = tones_and_boxes(numbers, params)
     tones[copies == 0], boxes[copies == 0] = (1, 0), 0
     images = np.empty((len(parents), FACE_PX, FACE_PX), np.uint8)
     warp_faces(raw.images, parents, invert(transforms), tones, boxes, images)
