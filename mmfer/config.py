@@ -5,12 +5,13 @@ all the same, for DVC sees only what stands there; each block of a data set hold
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mmfer.errors import MmferError
 
@@ -21,6 +22,9 @@ class Block(BaseModel):
     """A block of parameters: unknown keys and wrong types are refused, values never change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class SyntheticSource(Block):
@@ -151,11 +155,18 @@ class TrainParams(Block):
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights, per step; 0: off")
     select: Literal["last", "best"] = Field("last", description="epoch that is kept; or best, by validation accuracy")
     patience: int | None = Field(None, ge=1, description="epochs without gain on validation, then it stops; empty: off")
-    seeds: list[int] = Field([0], min_length=1, description="one training each")
+    seeds: list[Seed] = Field([0], min_length=1, description="one training each")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="or cpu, cuda, mps")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="bfloat16 on CUDA, else float32; or name one"
     )
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"{seeds} names a seed twice; each is one training")
+        return seeds
 
 
 class EvaluateParams(Block):
@@ -229,6 +240,17 @@ class Params(Block):
         if not (isinstance(defaults, dict) and isinstance(datasets, dict)):
             return content
         return content | {"datasets": {name: _merged(own, defaults) for name, own in datasets.items()}}
+
+    @model_validator(mode="after")
+    def _names_stay_apart(self) -> "Params":
+        taken = {"report", "study"} & set(self.datasets)
+        if taken:
+            raise ValueError(f"datasets.{min(taken)}: metrics/{min(taken)} holds the pages; take another name")
+        pairs = Counter(f"{dataset}-{system}" for dataset in self.datasets for system in self.systems)
+        twice = [name for name, times in pairs.items() if times > 1]
+        if twice:
+            raise ValueError(f"datasets and systems: two pairs of them make the stage name {twice[0]}; rename one")
+        return self
 
     def dataset(self, name: str) -> DatasetParams:
         """The parameters of one dataset; MmferError if params.yaml does not name it."""

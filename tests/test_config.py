@@ -68,12 +68,12 @@ def test_a_wrong_key_or_value_of_a_systems_own_training_is_named(content, train,
 
 
 def test_a_data_set_has_the_defaults_but_for_what_its_own_blocks_say(content):
-    content["defaults"]["augment"]["copies"] = 5
+    content["defaults"]["augment"]["scale"] = 0.2
     content["datasets"]["other"] = copy.deepcopy(content["datasets"]["synthetic"])
     content["datasets"]["other"]["augment"] = {"copies": 7, "mirror": 0.0}
     params = check(Params, content, "params.yaml")
     defaults = content["defaults"]["augment"]
-    assert params.dataset("synthetic").augment.model_dump() == defaults
+    assert params.dataset("synthetic").augment.model_dump() == defaults | {"copies": 30}
     assert params.dataset("other").augment.model_dump() == defaults | {"copies": 7, "mirror": 0.0}
     assert content["datasets"]["other"]["augment"] == {"copies": 7, "mirror": 0.0}  # what was read is not changed
 
@@ -115,6 +115,21 @@ def test_a_name_that_a_shell_could_misread_is_refused(content, part, name):
         check(Params, content, "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("datasets", "systems", "fault"),
+    [
+        (["report"], ["ours"], r"datasets\.report: metrics/report holds the pages; take another name"),
+        (["study"], ["ours"], r"datasets\.study: metrics/study holds the pages"),
+        (["a", "a-b"], ["b-c", "c"], "two pairs of them make the stage name a-b-c; rename one"),
+    ],
+)
+def test_names_that_would_meet_in_one_place_are_refused(content, datasets, systems, fault):
+    content["datasets"] = dict.fromkeys(datasets, content["datasets"]["synthetic"])
+    content["systems"] = dict.fromkeys(systems, content["systems"]["ours"])
+    with pytest.raises(MmferError, match=fault):
+        check(Params, content, "params.yaml")
+
+
 def test_names_of_letters_digits_lines_and_underscores_are_taken(content):
     content["systems"] |= {name: {"kind": "svm"} for name in ("A-1", "_x", "9", "a_b-c")}
     assert "A-1" in check(Params, content, "params.yaml").systems
@@ -153,6 +168,8 @@ FAULTS = [
     ("train.learning_rate", "1e-3", r"train\.learning_rate: input should be a valid number, not '1e-3'"),
     ("train.loss", "hinge", r"train\.loss: input should be 'softmax' or 'binary', not 'hinge'"),
     ("train.seeds", ["a"], r"train\.seeds\.0: input should be a valid integer, not 'a'"),
+    ("train.seeds", [0, 0], r"train\.seeds: \[0, 0\] names a seed twice"),
+    ("train.seeds", [-1], r"train\.seeds\.0: input should be greater than or equal to 0, not -1"),
     ("clean.align", "yes", r"clean\.align: input should be a valid boolean, not 'yes'"),
     ("extract.cell_px", 7, "cell_px = 7 does not divide 48: take 4, 6, 8, 12, 16 or 24"),
 ]

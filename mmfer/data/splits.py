@@ -50,7 +50,7 @@ def first_copies(index: pd.DataFrame, rows: np.ndarray, copies: int | None) -> n
     made = int(numbers.max()) + 1
     if (copies or made) > made:
         raise MmferError(
-            f"params.yaml: train.copies: {copies} is more than the {made} of each face that there are; "
+            f"params.yaml: copies: {copies} is more than the {made} of each face that there are to train on; "
             "lower it or raise augment.copies"
         )
     return rows[numbers < (copies or made)]

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
@@ -64,53 +63,6 @@ def _ink(colour: Sequence[float] | np.ndarray) -> str:
     """Black or white, whichever has the higher contrast (WCAG 2.1) with a background colour (red, green, blue, ...)."""
     luminance = np.array(colour[:3]) ** 2.2 @ [0.2126, 0.7152, 0.0722]
     return BLACK if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"
-
-
-def training_curves(history: pd.DataFrame, title: str, path: Path) -> None:
-    """Loss, accuracy and learning rate by epoch.
-
-    history: a row per epoch with epoch, learning_rate, train_loss, train_accuracy and, where there is a validation
-    split, val_loss and val_accuracy; columns fold and seed distinguish trainings, each of which gets its lines.
-    """
-    keys = [name for name in ("fold", "seed") if name in history]
-    trainings = [part for _, part in history.groupby(keys)] if keys else [history]
-    marker = "o" if history["epoch"].max() <= 30 else ""  # a single epoch is a point, not an invisible line
-    look: dict[str, Any] = {"marker": marker, "markersize": 3.5, "linewidth": 1.5 if len(trainings) == 1 else 0.9}
-    with new_figure(path, 8.5, 5, title) as figure:
-        panels = figure.subplot_mosaic([["loss", "accuracy"], ["rate", "rate"]], height_ratios=[3, 1])
-        for part in trainings:
-            _draw_training(panels, part, look)
-        for name in ("loss", "accuracy"):
-            panels[name].set_title(name, loc="left")
-            handles, labels = panels[name].get_legend_handles_labels()
-            unique = dict(zip(labels, handles, strict=True))
-            panels[name].legend(unique.values(), unique.keys())
-        _describe_axes(panels, history)
-
-
-def _draw_training(panels: dict[str, Axes], history: pd.DataFrame, look: dict[str, Any]) -> None:
-    for split, name, colour, style in (("train", "training", BLUE, "--"), ("val", "validation", VERMILLION, "-")):
-        for quantity in ("loss", "accuracy"):
-            if f"{split}_{quantity}" in history:
-                values = history[f"{split}_{quantity}"]
-                panels[quantity].plot(history["epoch"], values, label=name, color=colour, linestyle=style, **look)
-    panels["rate"].plot(history["epoch"], history["learning_rate"], color=GREY, **look)
-    if "val_accuracy" in history:
-        best = history.iloc[history["val_accuracy"].argmax()]
-        point = (best["epoch"], best["val_accuracy"])
-        panels["accuracy"].plot(*point, "D", color=BLACK, markersize=5, linestyle="none", label="best validation")
-
-
-def _describe_axes(panels: dict[str, Axes], history: pd.DataFrame) -> None:
-    epochs = history["epoch"]
-    for axes in panels.values():
-        axes.grid(True)
-        axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    panels["accuracy"].yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    panels["rate"].set_ylim(0, 1.1 * history["learning_rate"].max())
-    panels["rate"].set_title("learning rate", loc="left")
-    panels["rate"].set_xlabel("epoch")
 
 
 def interval_bars(rows: list[tuple[str, float, float, float, float | None]], title: str, path: Path) -> None:

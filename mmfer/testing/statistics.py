@@ -14,6 +14,7 @@ from mmfer.errors import MmferError
 from mmfer.training.calibration import expected_calibration_error
 
 LEVEL = 0.95  # of every interval
+FEWEST_GROUPS = 5  # of people, over which a bootstrap is taken for an interval
 
 
 def person_groups(subjects: pd.Series) -> np.ndarray | None:
@@ -130,7 +131,8 @@ def above_chance(
 
     `floor` is the share of the most frequent true class, at least 1 / n_classes; `low` the lower end of the accuracy's
     95 % interval, exact (Clopper and Pearson) over images or, where groups (N,) are given, by bootstrap over these;
-    `above` whether it is over the floor. Of a system that is not, no comparison says anything.
+    `above` whether it is over the floor. Of fewer than FEWEST_GROUPS people no interval says anything. Of a system that
+    is not above, no comparison does.
     """
     hits, images = int((labels == predicted).sum()), len(labels)
     floor = max(np.bincount(labels).max() / images, 1 / n_classes)
@@ -138,7 +140,8 @@ def above_chance(
         low = stats.binomtest(hits, images).proportion_ci(LEVEL, method="exact").low
     else:
         low, _ = bootstrap_interval(labels, predicted, "accuracy", groups, resamples, seed)
-    return {"floor": round(float(floor), 4), "low": round(float(low), 4), "above": bool(low > floor)}
+    enough = groups is None or len(np.unique(groups)) >= FEWEST_GROUPS
+    return {"floor": round(float(floor), 4), "low": round(float(low), 4), "above": bool(enough and low > floor)}
 
 
 @dataclass(frozen=True)
@@ -179,8 +182,8 @@ def compare_trainings(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarr
     parts = [(n / (n - 1) * np.square(residuals).sum() / len(by_image) ** 2, n - 1)]
     parts += [(values.var(ddof=1) / len(values), len(values) - 1) for values in accuracies if len(values) > 1]
     variance = sum(part for part, _ in parts)
-    if variance < 1e-15:  # every person and every training shows the same difference
-        return Difference(difference, difference, difference, float(abs(difference) < 1e-9))
+    if variance < 1e-15:  # every person and every training shows the same difference: a sign test is what is left
+        return Difference(difference, difference, difference, 1.0 if abs(difference) < 1e-9 else 2.0 ** (1 - n))
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     deviation = np.sqrt(variance)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * deviation)

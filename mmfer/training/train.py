@@ -136,7 +136,7 @@ def seen_rows(faces: FaceSet, fold: int, params: TrainParams, model: Any) -> Row
     rows, index = split_rows(faces, fold, params.select), faces.index
     train = first_copies(index, rows.train, params.copies)
     if not isinstance(model, nn.Module):
-        train = train[index["copy"].to_numpy()[train] < model.copies]
+        train = first_copies(index, train, model.copies)
     return replace(rows, train=train)
 
 

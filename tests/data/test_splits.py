@@ -184,7 +184,7 @@ def test_the_first_copies_are_as_many_of_each_face_as_asked_for(splits, copies):
 
 def test_more_copies_than_there_are_is_an_error(splits):
     faces = open_faceset(splits)
-    with pytest.raises(MmferError, match=r"train\.copies: 4 is more than the 3 .*raise augment\.copies"):
+    with pytest.raises(MmferError, match=r"copies: 4 is more than the 3 .*raise augment\.copies"):
         first_copies(faces.index, split_rows(faces, -1, "last").train, 4)
 
 

@@ -231,14 +231,24 @@ def test_the_accuracy_of_faces_found_is_that_of_these_alone():
     assert "faces found 100.00 % [100.00, 100.00]" in found.reason
 
 
-def test_an_accuracy_is_reproduced_if_an_interval_reaches_it():
+def test_an_accuracy_is_reproduced_if_it_reaches_the_claim_and_open_if_only_its_interval_does():
     low, high = Difference(0.6, 0.58, 0.62, 0.0), Difference(0.8, 0.77, 0.84, 0.0)
     missed = verdict_on_accuracy(0.8337, {"whole": low, "found": low})
     assert missed.verdict == "not reproduced"
     assert missed.effect == pytest.approx((-0.2337, -0.2537, -0.2137))
     reached = verdict_on_accuracy(0.8337, {"whole": low, "found": high})
-    assert reached.verdict == "reproduced"
+    assert reached.verdict == "not decidable"
     assert reached.effect_text == "-3.4 points [-6.4, +0.6] against the claim"
+    assert verdict_on_accuracy(0.8, {"whole": high}).verdict == "reproduced"
+    assert verdict_on_accuracy(0.8, {"whole": high}, over_seeds=False).verdict == "reproduced by these networks"
+
+
+def test_an_accuracy_with_reservations_decides_nothing():
+    noise = Difference(0.6, -0.1, 1.3, 0.2)
+    for claimed in (0.5, 0.99):
+        found = verdict_on_accuracy(claimed, {"whole": noise}, reservations=Reservations(few=["ours (0.5)"]))
+        assert found.verdict == "not decidable"
+    assert "whole 60.00 % [0.00, 100.00]" in found.reason
 
 
 def test_an_accuracy_over_trainings_has_their_spread_in_its_interval():

@@ -249,6 +249,13 @@ def test_chance_is_judged_by_person():
     assert not statistics.above_chance(labels, predicted, 2, np.arange(400) // 20)["above"]
 
 
+def test_a_few_people_do_not_show_that_a_system_is_above_chance():
+    labels, people = np.arange(28) % 7, np.arange(28) % 4
+    assert statistics.above_chance(labels, labels, 7)["above"]
+    assert not statistics.above_chance(labels, labels, 7, people)["above"]
+    assert statistics.above_chance(labels, labels, 7, np.arange(28) % 5)["above"]
+
+
 def test_two_single_trainings_differ_as_paired_images_do(rng):
     a, b = rng.random((2, 1, 200)) < [[[0.8]], [[0.7]]]
     found = statistics.compare_trainings(a, b)
@@ -283,7 +290,9 @@ def test_people_of_unequal_size_count_by_their_images():
 def test_where_nothing_varies_the_difference_is_sure_or_none():
     a, none = np.tile(np.arange(10) < 7, (3, 1)), np.zeros((1, 10), dtype=bool)
     assert statistics.compare_trainings(a, a) == statistics.Difference(0.0, 0.0, 0.0, 1.0)
-    assert statistics.compare_trainings(~none, none) == statistics.Difference(1.0, 1.0, 1.0, 0.0)
+    always = statistics.compare_trainings(~none, none)
+    assert (always.difference, always.low, always.high) == (1.0, 1.0, 1.0)
+    assert always.p == scipy.stats.binomtest(10, 10).pvalue  # ten signs that agree
 
 
 def test_a_single_person_says_nothing_of_others():

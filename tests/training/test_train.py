@@ -256,7 +256,7 @@ def test_training_on_the_first_copies_is_training_where_no_others_were_made(data
 
 
 def test_copies_that_were_not_made_are_refused(data):
-    with pytest.raises(MmferError, match=r"train\.copies: 4 is more than the 3 of each face .+ augment\.copies$"):
+    with pytest.raises(MmferError, match=r"copies: 4 is more than the 3 of each face .+ augment\.copies$"):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"copies": 4}), ignore)
 
 
