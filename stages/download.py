@@ -20,13 +20,12 @@ def download(
     source = read_params().dataset(dataset).source
     from mmfer import files, tracking
     from mmfer.data.download import write_raw
-    from mmfer.resources import measured
 
-    with tracking.stage_run("download", dataset, source) as run, measured() as cost:
+    with tracking.stage_run("download", dataset, source) as run:
         counts, by_class = write_raw(Path("data", dataset, "raw"), dataset, source, workers)
         run.log_metrics(counts)
     files.write_csv(Path("metrics", dataset, "counts.csv"), by_class)
-    files.write_json(Path("metrics", dataset, "download.json"), counts | {"cost": cost})
+    files.write_json(Path("metrics", dataset, "download.json"), counts)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ EFFECT = (
     "below that, of these networks."
 )
 UNDECIDED = (
-    "Open: not decidable by these runs, because systems that the claim is about were not run or are not above chance, "
-    "networks saw less than one pass over their training rows (the paper: 500), or no difference is shown. Which of "
-    "them stands below, claim by claim."
+    "Open: not decidable by these runs, because the faces are rendered, systems that the claim is about were not run "
+    "or are not above chance, networks saw less than one pass over their training rows (the paper: 500), or no "
+    "difference is shown. The reason for each stands below."
 )
 BUDGET = ["trainings of each network", "test faces", "passes over the training rows"]
 Verdicts = dict[str, list[dict[str, Any]]]  # by data set, as verdicts.Verdict.to_json gives them

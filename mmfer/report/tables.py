@@ -22,8 +22,8 @@ READING = [
 ]
 CLAIMED = "Claimed by the paper, %, on a test set that it filtered itself: not comparable with the figures above."
 TIMES = (
-    "The time of a face is from its stored image, landmarks and HOG to probabilities: finding it comes on top. Times "
-    "are those of the computer that a system was run on; they compare only where that was the same one."
+    "Times differ from computer to computer and from run to run, and are not on this page: MLflow has them, and "
+    "details.json of each system (cost, training)."
 )
 
 
@@ -160,17 +160,14 @@ def paired_blocks(study: Study) -> list[Any]:
 
 
 def cost_blocks(study: Study) -> list[Any]:
-    """What each system takes, in parameters, operations and time."""
+    """What each system takes, in parameters, operations and samples."""
     rows = []
     for name, parts in study.details.items():
         cost, done = parts["cost"], study.training(name)
         counts = [f"{cost['parameters']:,}", f"{cost['flops'] / 1e6:,.1f}"] if "parameters" in cost else ["–", "–"]
-        minutes = done["minutes"]  # of all trainings, to the hundredth: from a tenth and less no speed can be computed
-        each = f"{done['models'] * study.samples(name) / (60 * minutes):,.0f}" if minutes > 0.1 else "–"
-        spent = [f"{minutes:.1f}", str(done["models"]), f"{study.samples(name):,}", each]
-        rows.append([study.label(name), *counts, f"{cost['latency_ms']:.2f}", *spent])
-    head = ["system", "parameters", "MFLOPs a face", "ms a face, one core", "minutes of training", "trainings"]
-    return [Folded("What each system costs", [Table([*head, "samples in each", "samples a second"], rows), TIMES])]
+        rows.append([study.label(name), *counts, str(done["models"]), f"{study.samples(name):,}"])
+    head = ["system", "parameters", "MFLOPs a face", "trainings", "samples in each"]
+    return [Folded("What each system costs", [Table(head, rows), TIMES])]
 
 
 def run_blocks(study: Study) -> list[Any]:

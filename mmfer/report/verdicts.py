@@ -23,6 +23,7 @@ from mmfer.testing.statistics import Difference, compare_trainings
 
 ENOUGH = 1.0  # passes over the training rows, below which a network counts as hardly trained
 REPRODUCED, NOT_REPRODUCED, OPEN = "reproduced", "not reproduced", "not decidable"
+RENDERED = "the faces are rendered, which says nothing about real ones"
 HERE = " by these networks"  # ends a verdict that speaks of single trainings
 
 
@@ -59,7 +60,10 @@ class Verdict:
 def verdicts(study: Study) -> list[Verdict]:
     """A verdict on each claim that the paper makes about data of this kind."""
     claims = [_accuracy(study)] if study.kind in CLAIMS else []
-    return [*claims, _better(study), _modalities(study), _hidden(study), _faster(study)]
+    found = [*claims, _better(study), _modalities(study), _hidden(study), _faster(study)]
+    if study.kind == "synthetic":
+        return [replace(verdict, verdict=OPEN, reason=f"{RENDERED}; {verdict.reason}") for verdict in found]
+    return found
 
 
 def _accuracy(study: Study) -> Verdict:

@@ -79,7 +79,7 @@ def train_all(
     for trained in finished:
         shutil.rmtree(trained)
     reused = len(runs) - len(finished)
-    print(f"{reused} of {len(runs)} models reused: trained before with the same data, parameters and code", flush=True)
+    print(f"{len(finished)} trained, {reused} taken as they were (same data, parameters and code)", flush=True)
     return _together([models / model_name(fold, seed) for fold, seed in runs], reused)
 
 

@@ -100,8 +100,7 @@ def test_paired_tests_count_the_images_that_one_alone_gets_right():
 
 def test_cost_is_that_of_one_training_and_one_face():
     (table,) = tables(cost_blocks(evaluated(ours=4)))
-    expected = {"parameters": "10", "MFLOPs a face": "2.0", "ms a face, one core": "1.00", "minutes of training": "2.0"}
-    expected |= {"trainings": "2", "samples in each": "100", "samples a second": "2"}
+    expected = {"parameters": "10", "MFLOPs a face": "2.0", "trainings": "2", "samples in each": "100"}
     assert {head: column(table, head)["ours"] for head in expected} == expected
 
 

@@ -39,7 +39,7 @@ def answered(hits, seeds):
     return {"label": 0, "subject": None, "averaged": classes} | {f"seed_{seed}": classes for seed in seeds}
 
 
-def study(right_by_system, blocks=None, passes=2.0, kind="synthetic", latency=None, seeds=SEEDS, at_chance=()):
+def study(right_by_system, blocks=None, passes=2.0, kind="made", latency=None, seeds=SEEDS, at_chance=()):
     """A study in which each system is a network that saw `passes` times the 100 rows that it trains on."""
     blocks = {"ours": {"kind": "ours", "branches": ["image", "landmarks", "hog"]}} | (blocks or {})
     details = {
@@ -288,3 +288,11 @@ def test_a_loss_counts_even_where_other_systems_were_not_run(gap):
     systems = {"ours": right(), "vgg": WEAK} if gap == "wins" else {"ours": WEAK, "vgg": right()}
     expected = {"wins": "not decidable", "losses": "not reproduced"}[gap]
     assert verdict(study(systems), "systems that it compares").verdict == expected
+
+
+def test_rendered_faces_decide_nothing_about_the_paper():
+    systems = {"ours": right(39), "vgg": right(4)}
+    real, rendered = (verdicts(study(systems, kind=kind)) for kind in ("fer2013", "synthetic"))
+    assert {found.verdict for found in rendered} == {"not decidable"}
+    assert all(found.reason.startswith("the faces are rendered, ") for found in rendered)
+    assert not any("rendered" in found.reason for found in real)

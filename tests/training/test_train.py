@@ -72,7 +72,7 @@ def test_a_model_that_is_wanted_again_is_not_trained_again(data, block, capsys):
     assert again.curves.equals(first.curves)
     assert again.summary == first.summary
     assert (first.spent["reused"], again.spent["reused"]) == (0, 1)
-    assert "1 of 1 models reused" in capsys.readouterr().out
+    assert "0 trained, 1 taken as they were" in capsys.readouterr().out
 
 
 def test_another_seed_is_trained_alone_and_every_model_names_both(data):
