@@ -164,6 +164,11 @@ def test_faces_are_found_and_aligned_again_under_each_condition(perturbed):
     assert (result.images[lost] == raw.images[parents[lost]]).all()  # the plain frame is what remains
 
 
+def test_what_is_stored_is_the_changed_face(perturbed):
+    grey = perturbed.index.assign(grey=perturbed.images.mean(axis=(1, 2))).groupby("condition")["grey"].mean()
+    assert grey["low brightness"] < grey["clean"] - 30 < grey["clean"] + 30 < grey["high brightness"]
+
+
 def test_images_are_aligned_as_opencv_does(perturbed, face_data):
     result, raw = perturbed
     transforms, how = open_faceset(face_data / "clean").transforms, {"borderMode": cv2.BORDER_REPLICATE}
