@@ -165,7 +165,8 @@ def test_faces_are_found_and_aligned_again_under_each_condition(perturbed):
 
 
 def test_what_is_stored_is_the_changed_face(perturbed):
-    grey = perturbed.index.assign(grey=perturbed.images.mean(axis=(1, 2))).groupby("condition")["grey"].mean()
+    result, _ = perturbed
+    grey = result.index.assign(grey=result.images.mean(axis=(1, 2))).groupby("condition")["grey"].mean()
     assert grey["low brightness"] < grey["clean"] - 30 < grey["clean"] + 30 < grey["high brightness"]
 
 
