@@ -84,9 +84,10 @@ def spread(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
-    """One line: which images tested, which chose the epoch, what leaks."""
+    """One line: which images tested, what chose the epoch or ended the training, what leaks."""
     source = source_of(facts["made_by"])
-    chosen = {"last": "no epoch chosen", "best": "epoch chosen on validation"}[facts["train"]["select"]]
+    last = "training ended by validation" if facts["train"].get("patience") else "no epoch chosen"
+    chosen = {"last": last, "best": "epoch chosen on validation"}[facts["train"]["select"]]
     chosen = chosen if "epochs" in facts["result"] else "fitted once, nothing chosen"
     if facts["fold"] >= 0:
         kind = "subject-independent" if source["split"] == "subject" else "LEAKING random"

@@ -282,6 +282,23 @@ def test_chance_is_the_share_of_the_largest_class(result):
     assert result.details["whole"]["chance"]["floor"] == pytest.approx(1 / 3, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("select", "patience", "said"),
+    [
+        ("last", None, "no epoch chosen"),
+        ("last", 5, "training ended by validation"),
+        ("best", 5, "epoch chosen on validation"),
+    ],
+)
+def test_the_protocol_says_what_validation_decided(select, patience, said):
+    train = {"select": select, "patience": patience}
+    facts = {"made_by": {"params": {}}, "train": train, "result": {"epochs": 3}, "fold": -1}
+    index = pd.DataFrame({"usage": ["PrivateTest"]})
+    assert evaluation.protocol(facts, index) == f"tested on PrivateTest; {said}"
+    fitted = evaluation.protocol(facts | {"result": {}}, index)
+    assert fitted == "tested on PrivateTest; fitted once, nothing chosen"
+
+
 def _details(**cost):
     averaged = {"accuracy": 0.71236, "accuracy_low": 0.7, "accuracy_high": 0.8, "macro": 0.6}
     averaged |= {"macro_auc": 0.9, "ece": 0.1, "per_class": {"left": 0.5}}
