@@ -56,7 +56,8 @@ def settings_section(found: list[dict[str, Any]]) -> list[Section]:
     """Studies of the same test images that differ in how faces are cleaned or copied: ablations of the data."""
     alike: dict[tuple, list[dict[str, Any]]] = {}
     for study in found:
-        alike.setdefault(tuple(study[key] for key in ("kind", "images", "reference", "samples")), []).append(study)
+        if study["above_chance"]:
+            alike.setdefault(tuple(study[key] for key in ("rows", "reference", "samples")), []).append(study)
     rows = []
     for base, *others in alike.values():
         for study in [base, *others] if others else []:

@@ -23,7 +23,8 @@ robustness/<system>/ (mmfer.testing.robustness)
                         label, probability (of the true class, first seed), seed_<s> (predicted class)
     conditions.csv      a row for each condition (corruptions too) and class, and class `all`, first seed: found,
                         accuracy, probability, turned_wrong, images
-    details.json        dataset, classes, rows (digest of the faces), seeds, figures (accuracy by condition)
+    details.json        dataset, classes, rows (digest of the faces and of how they were perturbed), seeds, figures
+                        (accuracy by condition)
 
 Results are compared image by image, so `rows` must be the same in all of them.
 """

@@ -74,7 +74,7 @@ def corruption_errors(accuracy: pd.Series) -> dict[str, float]:
 
 def single_faces(study: Study, faces: list[int], pictures: list[Picture]) -> list[Any]:
     """Figure 7: the probability that systems give to the true class of single faces (rows of raw), by condition."""
-    wanted = [study.reference, *study.of_kinds(["vgg", "resnet"]), study.baseline]
+    wanted = study.comparable([study.reference, *study.of_kinds(["vgg", "resnet"]), study.baseline])
     tables = {name: study.perturbed[name].set_index(["row", "condition"]) for name in wanted if name in study.perturbed}
     if not tables or not faces:
         return []

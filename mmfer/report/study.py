@@ -99,6 +99,8 @@ def summary(study: Study, known: dict[str, Any]) -> dict[str, Any]:
         "dataset": study.dataset,
         "kind": study.kind,
         "images": whole["images"],
+        "rows": study.details[study.reference]["rows"],
+        "above_chance": study.above_chance(study.reference),
         "systems": len(study.details),
         "reference": study.reference,
         "trainings": len(study.training(study.reference)["seeds"]),
@@ -126,9 +128,11 @@ def draw(study: Study, folder: Path) -> None:
     share = CLAIMS.get(study.kind, {}).get("ours", {}).get("overall")
     kept = details["kept"]
     found = f"{study.reference}, faces found ({kept['coverage']:.0%})"
-    rows = [(found, *tables.interval(kept["averaged"]), share and share / 100)]
+    ours = [(found, *tables.interval(kept["averaged"]), share and share / 100)]
+    rows = ours if study.above_chance(study.reference) else []
     rows += [(name, *tables.interval(study.details[name]["whole"]["averaged"]), None) for name in tables.ranked(study)]
-    charts.interval_bars(rows, f"{study.dataset}: accuracy, runs averaged", folder / "accuracy.png")
+    if rows:
+        charts.interval_bars(rows, f"{study.dataset}: accuracy, runs averaged", folder / "accuracy.png")
     title = f"{study.reference} on {study.dataset}: whole test set, runs averaged"
     curves = {
         name: (np.array(of["false_positive_rate"]), np.array(of["true_positive_rate"]), of["auc"])

@@ -52,7 +52,7 @@ def figures_of(
 
     averaged and plain (see statistics.summarise: the mean of the runs, and run 0), runs and seeds (count, mean and
     standard deviation of the accuracies, and of the seeds the mean of their probabilities), chance (see
-    statistics.above_chance: the averaged runs against the best constant answer).
+    statistics.above_chance: the averaged runs against the best constant answer; of several trainings, the worst).
     """
     index, runs, seeds = predictions.index[chosen], predictions.runs[:, chosen], predictions.seeds[:, chosen]
     labels = index["label"].to_numpy(dtype=np.int64)
@@ -60,12 +60,16 @@ def figures_of(
     groups = person_groups(index["subject"])
     options: dict[str, Any] = {"groups": groups, "resamples": params.bootstrap, "seed": params.seed, "classes": classes}
     averaged = runs.mean(axis=0)
+    trainings = [averaged, *seeds[1:]]
+    chances = [
+        above_chance(labels, of.argmax(axis=1), len(classes), groups, params.bootstrap, params.seed) for of in trainings
+    ]
     figures = {
         "images": len(index),
         "averaged": summarise(averaged, labels, **options),
         "plain": summarise(runs[0], labels, **options),
         "runs": spread(runs, labels),
-        "chance": above_chance(labels, averaged.argmax(axis=1), len(classes), groups, params.bootstrap, params.seed),
+        "chance": min(chances, key=lambda found: found["low"]),
     }
     if len(seeds) > 1:
         figures["seeds"] = spread(seeds, labels) | {"averaged": summarise(seeds.mean(axis=0), labels, **options)}

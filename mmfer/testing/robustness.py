@@ -5,6 +5,8 @@ NULL. The mean corruption error is the mean over corruptions of the error, itsel
 Dietterich, 2019); the study divides it by that of a named baseline. What is written where: mmfer.report.results.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,20 @@ def _by_corruption(accuracy: pd.Series) -> dict[str, pd.Series]:
     return {name: accuracy[kinds == name] for name in CORRUPTIONS if (kinds == name).any()}
 
 
+def perturbed_digest(faces: FaceSet) -> str:
+    """SHA-256 over the faces and how they were cleaned, perturbed and described -> 64 hexadecimal digits.
+
+    Results are about the same pictures where these agree. Those of another strength are not.
+    """
+    parts: list[Any] = [rows_digest(faces.index, np.flatnonzero(faces.index["condition"] == "clean"))]
+    made_by = faces.made_by
+    while "from" in made_by:
+        if made_by["stage"] != "augment":  # copies are of training faces
+            parts.append([made_by["stage"], made_by["params"]])
+        made_by = made_by["from"]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 def write_results(predicted: Perturbed, folder: Path) -> pd.DataFrame:
     """Write a folder of row-level results: details.json, faces.parquet, conditions.csv; return the last as a table."""
     index, classes = predicted.faces.index, predicted.faces.classes
@@ -126,7 +142,7 @@ def write_results(predicted: Perturbed, folder: Path) -> pd.DataFrame:
     details: dict[str, Any] = {
         "dataset": predicted.faces.dataset,
         "classes": classes,
-        "rows": rows_digest(index, np.flatnonzero(index["condition"] == "clean")),
+        "rows": perturbed_digest(predicted.faces),
         "seeds": list(predicted.seeds),
         "figures": headline(table),
     }

@@ -29,17 +29,21 @@ def experiment_tags(experiment_id: str, runs: list[Any]) -> dict[str, str]:
 
 
 def description(experiment_id: str, runs: list[Any]) -> str:
-    """A table in Markdown for each data set: its evaluated systems, each by its newest run, the most accurate first."""
+    """A table in Markdown for each data set: its evaluated systems, each by its newest run, the most accurate first.
+
+    Systems that are not shown to be above chance are not ranked.
+    """
     newest: dict[tuple[str, str], Any] = {}
     for run in runs:
         newest.setdefault((run.data.tags["dataset"], run.data.tags["system"]), run)
+    above = [run for run in newest.values() if run.data.metrics.get("test/above_chance")]
     ranked: dict[str, list[Any]] = {}
-    for run in sorted(newest.values(), key=lambda run: -run.data.metrics["test/accuracy"]):
+    for run in sorted(above, key=lambda run: -run.data.metrics["test/accuracy"]):
         ranked.setdefault(run.data.tags["dataset"], []).append(run)
     # MLflow shows the first line alone until it is clicked.
     best = [f"{name}: {_name(rows[0])} {_percent(rows[0], 'accuracy')} %" for name, rows in sorted(ranked.items())]
     link = f"[all](#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={VIEW})"
-    lines = [f"Best accuracy on {'; '.join(best)} ({link})"]
+    lines = [f"Best accuracy on {'; '.join(best) or 'no data set: none is above chance'} ({link})"]
     for dataset, rows in sorted(ranked.items()):
         lines += ["", f"**{dataset}**", "", "| system | accuracy, % | 95 % interval | macro, % | minutes of training |"]
         lines += ["|---|---:|---:|---:|---:|", *map(_row, rows)]

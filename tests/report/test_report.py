@@ -12,11 +12,13 @@ CLEAN = {"threshold": 0.0, "align": True}
 EFFECT = {"against": "svm", "effect": (0.031, -0.01, 0.072), "seeds": "2", "faces": 1234, "passes": "0.56"}
 
 
-def write_study(folder, name, kind="fer2013", align=True, samples=100, verdicts=()):
+def write_study(folder, name, kind="fer2013", align=True, samples=100, verdicts=(), rows="a", above_chance=True):
     study = {
         "dataset": name,
         "kind": kind,
         "images": 1234,
+        "rows": rows,
+        "above_chance": above_chance,
         "systems": 2,
         "reference": "ours",
         "trainings": 1,
@@ -113,6 +115,8 @@ def test_studies_that_differ_in_their_data_alone_are_ablations_of_it(tmp_path):
     write_study(tmp_path / "study", "base")
     write_study(tmp_path / "study", "crooked", align=False)
     write_study(tmp_path / "study", "longer", align=False, samples=999)
+    write_study(tmp_path / "study", "other_faces", align=False, rows="b")
+    write_study(tmp_path / "study", "at_chance", align=False, above_chance=False)
     html, _ = report(tmp_path)
     assert html.tables[2][1:] == [
         ["base", "–", "60.00 [50.00, 90.00]"],

@@ -282,6 +282,14 @@ def test_chance_is_the_share_of_the_largest_class(result):
     assert result.details["whole"]["chance"]["floor"] == pytest.approx(1 / 3, abs=1e-4)
 
 
+def test_a_system_is_above_chance_if_all_of_its_trainings_are():
+    labels = [0, 1, 2] * 20
+    good, dead = list(labels), [0] * 60
+    for seeds, above in (([good, good], True), ([good, dead], False), ([dead, good], False)):
+        found = made(np.array(seeds[:1]), labels, seeds=seeds)
+        assert measure(found, CLASSES, PARAMS)["whole"]["chance"]["above"] == above
+
+
 @pytest.mark.parametrize(
     ("select", "patience", "said"),
     [
@@ -303,6 +311,7 @@ def _details(**cost):
     averaged = {"accuracy": 0.71236, "accuracy_low": 0.7, "accuracy_high": 0.8, "macro": 0.6}
     averaged |= {"macro_auc": 0.9, "ece": 0.1, "per_class": {"left": 0.5}}
     part = {"images": 40, "coverage": 1.0, "averaged": averaged, "plain": {"accuracy": 0.65}, "runs": {"count": 10}}
+    part["chance"] = {"above": True}
     head = {"dataset": "faces", "system": "net", "protocol": "tested on PublicTest; no epoch chosen"}
     training = {"minutes": 3.0, "samples_seen": 200, "models": 2}
     return head | dict.fromkeys(("whole", "kept", "kept_unique"), part) | {"cost": cost, "training": training}

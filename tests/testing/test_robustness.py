@@ -1,6 +1,7 @@
 """Robustness figures against a hand-made case."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mmfer.config import PerturbParams, TrainParams
-from mmfer.data.faceset import open_faceset, rows_digest
+from mmfer.data.faceset import open_faceset
 from mmfer.testing import robustness
 from mmfer.testing.corruptions import is_corruption
 from mmfer.testing.perturb import write_perturbed
@@ -18,6 +19,7 @@ from mmfer.testing.robustness import (
     by_face,
     headline,
     main_figures,
+    perturbed_digest,
     predict_perturbed,
     write_results,
 )
@@ -131,12 +133,26 @@ def test_results_name_the_faces_by_their_digest(perturbed, tmp_path, monkeypatch
     assert {file.name for file in (tmp_path / "net").iterdir()} == {"details.json", "faces.parquet", "conditions.csv"}
     details = json.loads((tmp_path / "net/details.json").read_text())
     faces, raw = pd.read_parquet(tmp_path / "net/faces.parquet"), open_faceset(perturbed / "raw").index
-    drawn = faces.loc[faces["condition"] == "clean", "row"].to_numpy()
-    assert details["rows"] == rows_digest(raw, drawn)
+    assert details["rows"] == perturbed_digest(found.faces)
     assert faces["label"].tolist() == raw["label"][faces["row"]].tolist()
     assert faces["subject"].tolist() == raw["subject"][faces["row"]].tolist()
     assert len(table) == len(pd.read_csv(tmp_path / "net/conditions.csv"))
     assert details["figures"] == headline(table)
+
+
+def test_the_digest_changes_with_the_faces_and_with_how_they_were_perturbed_but_not_with_training_copies(perturbed):
+    faces = open_faceset(perturbed / "perturbed")
+    digest, copies = perturbed_digest(faces), {"stage": "augment", "params": {"copies": 3}, "from": faces.made_by}
+    assert perturbed_digest(replace(faces, made_by=copies)) == digest
+    others = [replace(faces, index=faces.index.iloc[1:])]
+    for stage in ("perturb", "extract", "clean"):
+        made_by = json.loads(json.dumps(faces.made_by))
+        part = made_by
+        while part["stage"] != stage:
+            part = part["from"]
+        part["params"] |= {"brightness": 0.9}
+        others.append(replace(faces, made_by=made_by))
+    assert len({digest, *map(perturbed_digest, others)}) == 5
 
 
 def test_a_trained_system_predicts_every_condition(tmp_path, monkeypatch):
