@@ -223,14 +223,16 @@ def test_a_batch_larger_than_the_data_is_refused(data):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"batch_size": 4096}), ignore)
 
 
-def test_a_training_that_paused_goes_on_to_the_same_weights(data, monkeypatch):
+def test_a_training_that_paused_goes_on_to_the_same_weights(data, capsys):
     whole = train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore).curves
     expected = weights(data)
     shutil.rmtree(data / "models")
     with pytest.raises(MmferError, match=r"paused after epoch 1 of 4: the 0\.0001 minutes of train\.max_minutes"):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"max_minutes": 0.0001}), ignore)
     assert not (data / "models/net").exists()
+    capsys.readouterr()
     curves = train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"max_minutes": 60.0}), ignore).curves
+    assert "resuming after epoch 1" in capsys.readouterr().out
     assert curves.equals(whole)
     assert all(torch.equal(expected[key], value) for key, value in weights(data).items())
     facts = json.loads((data / "models/net/seed0/model.json").read_text())
