@@ -1,4 +1,4 @@
-"""`dvc repro` with the number of each stage and the minutes so far, and at the end where the results are."""
+"""`dvc repro` with the number of each stage, the minutes so far and left, and at the end where the results are."""
 
 import subprocess
 import sys
@@ -15,10 +15,17 @@ Results, after {minutes:.1f} minutes:
 
 
 def shown(line: str, stage: int, stages: int, minutes: float) -> str:
-    """A line of DVC's output as it is printed: a stage with its number, and no advice to push where no remote is."""
+    """A line of DVC's output as it is printed: a stage with its number, and no advice to push where no remote is.
+
+    The minutes left are those that the other stages take at the pace of the first ones: a guess.
+    """
     if line.startswith("Use `dvc push`"):
         return ""
-    return f"[{stage}/{stages}, {minutes:.1f} min] {line}" if line.startswith(("Running stage ", "Stage ")) else line
+    if not line.startswith(("Running stage ", "Stage ")):
+        return line
+    done = stage - 1
+    left = f", about {minutes / done * (stages - done):.0f} left" if done else ""
+    return f"[{stage}/{stages}, {minutes:.1f} min{left}] {line}"
 
 
 def main() -> None:
