@@ -11,7 +11,11 @@ import typer
 INTERRUPTED = 130  # what Typer makes of KeyboardInterrupt
 OWN = {"mmfer", "stages", "tests", "tools"}  # that one of these cannot be imported is a bug
 PIPELINE = "pipeline"  # the extra of all packages but those of EXTRAS
-EXTRAS = {"streamlit": "demo", "starlette": "demo", "onnx": "onnx", "onnx_ir": "onnx", "onnxscript": "onnx"}
+EXTRAS = {
+    **dict.fromkeys(["streamlit", "starlette"], "demo"),
+    **dict.fromkeys(["onnx", "onnx_ir", "onnxscript"], "onnx"),
+    **dict.fromkeys(["distributed", "ray"], "scale"),
+}
 
 
 class MmferError(Exception):

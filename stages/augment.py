@@ -7,6 +7,7 @@ import typer
 
 from mmfer.config import read_params
 from mmfer.errors import run_app
+from mmfer.parallel import Workers, backend
 
 app = typer.Typer(add_completion=False)
 
@@ -14,7 +15,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def augment(
     dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
-    workers: Annotated[int, typer.Option(min=1, help="Threads; any number gives the same bytes.")] = 2,
+    workers: Workers,
 ) -> None:
     """Draw random copies of the training faces of DATASET; faces that test or validate stay as they are."""
     params = read_params().dataset(dataset).augment
@@ -22,10 +23,10 @@ def augment(
     from mmfer.face.augment import write_augmented
 
     data = Path("data", dataset)
-    with tracking.stage_run("augment", dataset, params) as run:
+    with backend(workers), tracking.stage_run("augment", dataset, params) as run:
         result = write_augmented(data / "raw", data / "clean", data / "augmented", params, workers)
         run.rows = len(result)
-        counts = {"rows": len(result), "trainable": int(result.index["trainable"].sum())}
+        counts = {"rows": len(result), "trainable": int(result.columns("trainable")["trainable"].sum())}
         run.log_metrics(counts)
     files.write_json(Path("metrics", dataset, "augment.json"), counts)
 

@@ -7,6 +7,7 @@ import typer
 
 from mmfer.config import read_params
 from mmfer.errors import run_app
+from mmfer.parallel import Workers, backend
 
 app = typer.Typer(add_completion=False)
 
@@ -14,7 +15,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def clean(
     dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
-    workers: Annotated[int, typer.Option(min=1, help="Threads; any number gives the same bytes.")] = 2,
+    workers: Workers,
 ) -> None:
     """Find the face in every image of DATASET; mark as noise those without one; align the others."""
     params = read_params().dataset(dataset).clean
@@ -22,10 +23,10 @@ def clean(
     from mmfer.face.clean import kept_shares, write_clean
 
     data, metrics = Path("data", dataset), Path("metrics", dataset)
-    with tracking.stage_run("clean", dataset, params) as run:
+    with backend(workers), tracking.stage_run("clean", dataset, params) as run:
         result = write_clean(data / "raw", data / "clean", params, workers)
         run.rows = len(result)
-        counts = {"images": len(result), "rejected": int((~result.index["kept"]).sum())}
+        counts = {"images": len(result), "rejected": int((~result.columns("kept")["kept"]).sum())}
         run.log_metrics(counts)
     files.write_csv(metrics / "kept.csv", kept_shares(result))
     files.write_json(metrics / "clean.json", counts)

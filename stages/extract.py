@@ -7,6 +7,7 @@ import typer
 
 from mmfer.config import read_params
 from mmfer.errors import run_app
+from mmfer.parallel import Workers, backend
 
 app = typer.Typer(add_completion=False)
 
@@ -14,7 +15,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def extract(
     dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
-    workers: Annotated[int, typer.Option(min=1, help="Threads; any number gives the same bytes.")] = 2,
+    workers: Workers,
 ) -> None:
     """Compute the landmarks and the HOG of every image of DATASET, copies included."""
     params = read_params().dataset(dataset).extract
@@ -22,7 +23,7 @@ def extract(
     from mmfer.face.extract import write_features
 
     data = Path("data", dataset)
-    with tracking.stage_run("extract", dataset, params) as run:
+    with backend(workers), tracking.stage_run("extract", dataset, params) as run:
         result = write_features(data / "augmented", data / "clean", data / "features", params, workers)
         run.rows = len(result)
         counts = {"rows": len(result), "hog_values": result.hog.shape[1]}

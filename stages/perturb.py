@@ -7,6 +7,7 @@ import typer
 
 from mmfer.config import read_params
 from mmfer.errors import run_app
+from mmfer.parallel import Workers, backend
 
 app = typer.Typer(add_completion=False)
 
@@ -14,7 +15,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def perturb(
     dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
-    workers: Annotated[int, typer.Option(min=1, help="Threads; any number gives the same bytes.")] = 2,
+    workers: Workers,
 ) -> None:
     """Draw test faces of DATASET, perturb them, and find face, landmarks and HOG again in what is left."""
     params = read_params().dataset(dataset).perturb
@@ -22,7 +23,7 @@ def perturb(
     from mmfer.testing.perturb import write_perturbed
 
     data = Path("data", dataset)
-    with tracking.stage_run("perturb", dataset, params) as run:
+    with backend(workers), tracking.stage_run("perturb", dataset, params) as run:
         result = write_perturbed(data, data / "perturbed", params, workers)
         run.rows = len(result)
         counts = {"rows": len(result), "not_found": int((~result.index["found"]).sum())}

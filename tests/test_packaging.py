@@ -48,7 +48,7 @@ def undeclared(folder, asked):
 
 
 def test_what_the_package_imports_is_declared_and_what_is_declared_is_used():
-    asked = declared("pipeline", "onnx", "demo")
+    asked = declared("pipeline", "onnx", "demo", "scale")
     assert undeclared("mmfer", asked | {"mmfer"}) == undeclared("stages", asked | {"mmfer"}) == []
     used = set().union(*imported("mmfer"), NOT_IMPORTED)
     assert asked - used == set()
@@ -64,7 +64,7 @@ def test_what_tests_and_tools_import_is_declared(folder):
 def test_constraints_name_every_declared_distribution(python):
     names = held(python)
     assert len(names) == len(set(names))
-    assert declared("pipeline", "onnx", "demo", "docs", "dev") <= set(names)
+    assert declared("pipeline", "onnx", "demo", "scale", "docs", "dev") <= set(names)
 
 
 def held(python):
@@ -92,7 +92,7 @@ def test_predicting_needs_none_of_the_pipelines_packages():
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             plain.add(canonicalize_name(requirement.name))
     modules = packages_distributions()
-    rest = declared("pipeline", "onnx", "demo") - plain
+    rest = declared("pipeline", "onnx", "demo", "scale") - plain
     blocked = [module for module, names in modules.items() if {canonicalize_name(name) for name in names} & rest]
     assert "torch" in blocked
     code = BLOCKED.format(blocked=blocked, photo=str(ROOT / "docs/predict.png"))

@@ -13,7 +13,7 @@ from pathlib import Path
 import typer
 
 ROOT = Path(__file__).resolve().parents[1]
-NO_EFFECT = {f"mmfer/{name}.py" for name in ("__init__", "errors", "resources", "tracking/__init__")}
+NO_EFFECT = {f"mmfer/{name}.py" for name in ("__init__", "errors", "parallel", "resources", "tracking/__init__")}
 WHOLE = ("mmfer/data/sources", "mmfer/data/synthetic", "mmfer/systems")
 USES_MODELS = ("evaluate", "robustness")
 READS = {"mmfer/report/page.py": "mmfer/report/templates"}  # folders of files that a module reads

@@ -8,16 +8,17 @@
     faceset.json    format version, dataset, classes in order, counts, what made it
 
 Not every folder holds every file. Folders are written to a temporary sibling and renamed; arrays are opened as
-read-only memmaps.
+read-only memmaps, and the index is read when it is asked for, whole or some rows and columns of it.
 """
 
 from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ ARRAYS = {
 }
 COLUMNS = ["source", "label", "split", "fold", "subject", "sequence", "frame", "digest"]
 SPLITS = ("train", "val", "test")
+PART = 65_536  # rows of the index that are written, and can be read, at a time
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,26 @@ class FaceSet:
     folder: Path
     dataset: str
     classes: list[str]
-    index: pd.DataFrame
+    rows: int
     arrays: dict[str, np.ndarray] = field(default_factory=dict)  # by the names in ARRAYS
     made_by: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return len(self.index)
+        return self.rows
+
+    @cached_property
+    def index(self) -> pd.DataFrame:
+        """The whole table, read once; about 200 bytes a row."""
+        return read_index(self.folder)
+
+    def columns(self, *names: str) -> pd.DataFrame:
+        """Some columns of the index, all rows."""
+        return self.index[list(names)] if "index" in vars(self) else read_index(self.folder, list(names))
+
+    def parts(self) -> Iterator[pd.DataFrame]:
+        """The index, PART rows at a time."""
+        for start in range(0, self.rows, PART):
+            yield read_index(self.folder, rows=slice(start, start + PART))
 
     @property
     def images(self) -> np.ndarray:
@@ -90,22 +106,43 @@ def open_faceset(folder: Path, needs: tuple[str, ...] = ()) -> FaceSet:
 
     MmferError if a file is missing, truncated, or does not match the index.
     """
-    import pandas as pd
+    import pyarrow.parquet as pq
 
-    try:
+    with _damaged(folder):
         head = json.loads((folder / "faceset.json").read_text(encoding="utf-8"))
-        index = pd.read_parquet(folder / "index.parquet")
+        rows = pq.read_metadata(folder / "index.parquet").num_rows
+    found = head.get("format") if isinstance(head, dict) else None
+    if found != FORMAT:
+        raise MmferError(f"{folder}/faceset.json: format {found}, expected {FORMAT}; {_remedy(folder)}")
+    if head["rows"] != rows:
+        raise MmferError(f"{folder}: index.parquet does not match faceset.json; {_remedy(folder)}")
+    arrays = {name: _open_array(folder, name, rows) for name in ARRAYS if name in {*head["arrays"], *needs}}
+    return FaceSet(folder, head["dataset"], head["classes"], rows, arrays, head["made_by"])
+
+
+def read_index(folder: Path, columns: list[str] | None = None, rows: slice = slice(None)) -> pd.DataFrame:
+    """Columns (all without names) and consecutive rows of a folder's index, numbered from 0; no more of it is read."""
+    import pyarrow.parquet as pq
+
+    with _damaged(folder), pq.ParquetFile(folder / "index.parquet") as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        ends = np.cumsum(sizes)
+        start, stop, _ = rows.indices(file.metadata.num_rows)
+        groups = np.flatnonzero((ends > start) & (ends - sizes < stop))
+        table = file.read_row_groups(groups.tolist(), columns=columns)
+        before = int(ends[groups[0]] - sizes[groups[0]]) if len(groups) else 0
+        return table.slice(start - before, stop - start).to_pandas()
+
+
+@contextmanager
+def _damaged(folder: Path) -> Iterator[None]:
+    """Say which file is missing, or that the folder is damaged."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise MmferError(f"{error.filename or folder / 'index.parquet'}: not found; {_remedy(folder)}") from None
     except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise MmferError(f"{folder}: faceset.json or index.parquet is damaged ({error}); {_remedy(folder)}") from None
-    found = head.get("format") if isinstance(head, dict) else None
-    if found != FORMAT:
-        raise MmferError(f"{folder}/faceset.json: format {found}, expected {FORMAT}; {_remedy(folder)}")
-    if head["rows"] != len(index):
-        raise MmferError(f"{folder}: index.parquet does not match faceset.json; {_remedy(folder)}")
-    arrays = {name: _open_array(folder, name, len(index)) for name in ARRAYS if name in {*head["arrays"], *needs}}
-    return FaceSet(folder, head["dataset"], head["classes"], index, arrays, head["made_by"])
 
 
 def source_of(made_by: dict[str, Any]) -> dict[str, Any]:
@@ -139,40 +176,67 @@ def _remedy(folder: Path) -> str:
 
 
 @contextmanager
-def new_faceset(folder: Path, dataset: str, classes: list[str], index: pd.DataFrame, made_by: dict) -> Iterator[Path]:
-    """Yield a temporary folder for the arrays; on success index and faceset.json are added and it becomes `folder`.
+def new_faceset(
+    folder: Path, dataset: str, classes: list[str], index: pd.DataFrame | Iterable[pd.DataFrame] | None, made_by: dict
+) -> Iterator[Path]:
+    """Yield a temporary folder, the index in it; on success faceset.json is added and it becomes `folder`.
 
-    `made_by` says which stage with which parameters. The block writes the arrays with `write_array`, or with
-    `create_array` and `write_rows` where they do not fit into memory.
+    The index may come in parts; where it is None the block writes it, with `write_index`. The block writes the arrays,
+    with `write_array`, or with `create_array` and `write_rows` where they do not fit into memory. `made_by` says which
+    stage with which parameters.
     """
-    _check_index(index, classes, folder)
     with new_folder(folder) as temporary:
+        if index is not None:
+            write_index(temporary, index)
+            _count_splits(temporary, classes, folder)  # refused before there is work
         yield temporary
-        index.reset_index(drop=True).to_parquet(temporary / "index.parquet", index=False)
-        counts = index.groupby("split").size()
+        splits = _count_splits(temporary, classes, folder)
         head = {
             "format": FORMAT,
             "dataset": dataset,
             "classes": classes,
-            "rows": len(index),
-            "splits": {split: int(counts.get(split, 0)) for split in SPLITS},
+            "rows": sum(splits.values()),
+            "splits": {split: splits.get(split, 0) for split in SPLITS},
             "arrays": [name for name in ARRAYS if (temporary / f"{name}.npy").exists()],
             "made_by": made_by,
         }
         write_json(temporary / "faceset.json", head)
 
 
-def _check_index(index: pd.DataFrame, classes: list[str], folder: Path) -> None:
-    missing = [column for column in COLUMNS if column not in index]
+def write_index(folder: Path, index: pd.DataFrame | Iterable[pd.DataFrame]) -> None:
+    """Write index.parquet from a table, or from parts of at most PART rows, each a row group that is read alone."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if isinstance(index, pd.DataFrame):
+        index = [index.iloc[start : start + PART] for start in range(0, max(len(index), 1), PART)]
+    writer = None
+    for part in index:
+        table = pa.Table.from_pandas(part, schema=writer and writer.schema, preserve_index=False)
+        writer = writer or pq.ParquetWriter(folder / "index.parquet", table.schema)
+        writer.write_table(table)
+    if writer:
+        writer.close()
+
+
+def _count_splits(temporary: Path, classes: list[str], folder: Path) -> dict[str, int]:
+    """Rows of each split; MmferError if the index breaks the contract."""
+    import pyarrow.parquet as pq
+
+    missing = [column for column in COLUMNS if column not in pq.read_schema(temporary / "index.parquet").names]
     if missing:
         raise MmferError(f"{folder}: the index lacks the columns {', '.join(missing)}; add them")
+    index = read_index(temporary, ["label", "split"])
     if not len(index):
         raise MmferError(f"{folder}: no faces are left; loosen the parameters of this stage")
     if not index["label"].between(0, len(classes) - 1).all():
         raise MmferError(f"{folder}: labels must be 0 to {len(classes) - 1}, found {sorted(set(index['label']))}")
-    unknown = set(index["split"]) - set(SPLITS)
+    splits = index.groupby("split").size().to_dict()
+    unknown = set(splits) - set(SPLITS)
     if unknown:
         raise MmferError(f"{folder}: unknown split {', '.join(map(str, unknown))}; known: {', '.join(SPLITS)}")
+    return splits
 
 
 def write_array(folder: Path, name: str, array: np.ndarray) -> None:

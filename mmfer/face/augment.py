@@ -8,22 +8,22 @@ and the first ten of thirty copies are those of ten.
 from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
 
 import zlib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
 from mmfer.data.duplicates import copies_of_held_out
-from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
+from mmfer.data.faceset import PART, FaceSet, create_array, new_faceset, open_faceset, read_index, write_rows
 from mmfer.face.geometry import CENTRE, compose, invert, neutral_tones_and_boxes, warp_faces
+from mmfer.parallel import each, ranges
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CHUNK = 4096
+CHUNK = 4096  # rows that a worker takes at a time
 N_DRAWS = 13  # random numbers of one copy: 5 for the geometry, 2 for the tone, 6 for the erased box
 
 
@@ -35,37 +35,41 @@ def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: 
     """
     raw = open_faceset(raw_folder, needs=("images",))
     clean = open_faceset(clean_folder, needs=("transforms",))
-    index, parents, copies = copy_index(clean, params.copies)
     made_by = {"stage": "augment", "params": params.model_dump(), "from": clean.made_by}
-    with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
-        create_array(folder, "images", (len(index), FACE_PX, FACE_PX))
-        create_array(folder, "transforms", (len(index), 2, 3))
-
-        def work(start: int) -> None:
-            rows = slice(start, start + CHUNK)
-            images, transforms = random_copies(raw, clean, parents[rows], copies[rows], params)
-            write_rows(folder, "images", start, images)
-            write_rows(folder, "transforms", start, transforms)
-
-        starts = range(0, len(index), CHUNK)
-        with ThreadPoolExecutor(workers) as pool:  # the kernel releases the GIL
-            list(tqdm(pool.map(work, starts), total=len(starts), desc="copies", unit="chunk", disable=None))
+    with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, params.copies), made_by) as folder:
+        rows = len(read_index(folder, ["copy"]))
+        create_array(folder, "images", (rows, FACE_PX, FACE_PX))
+        create_array(folder, "transforms", (rows, 2, 3))
+        folders = [path.absolute() for path in (raw_folder, clean_folder, folder)]
+        jobs = [(*folders, part, params) for part in ranges(rows, CHUNK, workers)]
+        each(_write_copies, jobs, workers, "copies")  # the kernel releases the GIL
     return open_faceset(target)
 
 
-def copy_index(clean: FaceSet, copies: int) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Clean FaceSet -> index of the augmented one, and each of its rows' parent row and copy number."""
-    table = clean.index
+def copied_index(clean: FaceSet, copies: int) -> Iterator[pd.DataFrame]:
+    """Clean FaceSet -> index of the augmented one, in parts: its rows as often as they are used."""
+    table = clean.columns("split", "fold", "kept", "duplicate_of_test", "duplicate_of_val")
     keep_rejected = clean.made_by["params"]["keep_rejected"]
     copied = copies_of_held_out(table)
     trainable = ((table["split"] == "train") & (table["kept"] | keep_rejected) & ~copied).to_numpy(dtype=bool)
     held_out = (((table["split"] != "train") & ~copied) | (table["fold"] >= 0)).to_numpy(dtype=bool)
-    counts = np.where(trainable, copies, held_out.astype(int))
-    parents = np.repeat(np.arange(len(table)), counts)
-    copy = np.arange(len(parents)) - np.repeat(np.cumsum(counts) - counts, counts)
-    index = table.take(parents).reset_index(drop=True)
-    index = index.assign(parent=parents.astype(np.int32), copy=copy.astype(np.int16), trainable=trainable[parents])
-    return index, parents, copy
+    ends = np.cumsum(np.where(trainable, copies, held_out.astype(int)))  # of each face's rows
+    for start in range(0, max(ends[-1], 1), PART):
+        rows = np.arange(start, min(start + PART, ends[-1]))
+        parents = np.searchsorted(ends, rows, side="right")
+        span = slice(*(parents[0], parents[-1] + 1) if len(parents) else (0, 0))
+        own = (rows - np.concatenate([[0], ends])[parents]).astype(np.int16)
+        part = read_index(clean.folder, rows=span).take(parents - span.start)
+        yield part.assign(parent=parents.astype(np.int32), copy=own, trainable=trainable[parents])
+
+
+def _write_copies(raw_folder: Path, clean_folder: Path, folder: Path, rows: slice, params: AugmentParams) -> None:
+    raw, clean = open_faceset(raw_folder), open_faceset(clean_folder)
+    index = read_index(folder, ["parent", "copy"], rows)
+    parents, copies = (index[name].to_numpy(np.int64) for name in ("parent", "copy"))
+    images, transforms = random_copies(raw, clean, parents, copies, params)
+    write_rows(folder, "images", rows.start, images)
+    write_rows(folder, "transforms", rows.start, transforms)
 
 
 def random_copies(

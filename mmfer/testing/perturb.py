@@ -13,14 +13,23 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
-from tqdm import tqdm
 
-from mmfer.config import CleanParams, ExtractParams, PerturbParams
-from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, write_rows
+from mmfer.config import FACE_PX, CleanParams, ExtractParams, PerturbParams
+from mmfer.data.faceset import (
+    FaceSet,
+    create_array,
+    new_faceset,
+    open_faceset,
+    read_index,
+    write_index,
+    write_rows,
+)
+from mmfer.face.detection import CHUNK
 from mmfer.face.geometry import CENTRE
-from mmfer.face.hog import hog_length
 from mmfer.face.points import EYES, MOUTH, N_POINTS
 from mmfer.face.prepare import see
+from mmfer.face.shape_predictor import load_shape_model
+from mmfer.parallel import each, ranges
 from mmfer.testing.corruptions import CORRUPTIONS, corrupt
 
 Change = Callable[[np.ndarray, np.ndarray, Generator], np.ndarray]  # face, its landmarks, generator -> face
@@ -94,27 +103,35 @@ def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: in
     It holds what a network sees: aligned images, landmarks, HOG. The index gains `parent` (raw row), `condition` and
     `found` (whether the detector still finds the face).
     """
-    raw = open_faceset(data / "raw", needs=("images",))
     clean = open_faceset(data / "clean", needs=("landmarks",))
     features = open_faceset(data / "features")
-    cleaning, extract = CleanParams(**clean.made_by["params"]), ExtractParams(**features.made_by["params"])
-    rows, changes = drawn_rows(clean.index, params), conditions(params)
+    rows = drawn_rows(clean.columns("split", "fold"), params)
     made_by = {"stage": "perturb", "params": params.model_dump(), "from": features.made_by}
-    index = pd.concat([clean.index.iloc[rows].assign(parent=rows, condition=name, found=False) for name in changes])
-    found = []
-    with new_faceset(target, raw.dataset, raw.classes, index, made_by) as folder:
-        shapes = {"images": raw.images.shape[1:], "landmarks": (N_POINTS, 2), "hog": (hog_length(extract),)}
+    drawn = clean.index.iloc[rows].assign(parent=rows)
+    index = pd.concat([drawn.assign(condition=name, found=False) for name in conditions(params)])
+    load_shape_model()  # before the threads, each of which would read it
+    with new_faceset(target, clean.dataset, clean.classes, index, made_by) as folder:
+        shapes = {"images": (FACE_PX, FACE_PX), "landmarks": (N_POINTS, 2), "hog": (features.hog.shape[1],)}
         for name, shape in shapes.items():
             create_array(folder, name, (len(index), *shape))
-        for place, (name, change) in enumerate(tqdm(changes.items(), desc="conditions", disable=None)):
-            streams = (np.random.default_rng([params.seed, zlib.crc32(name.encode()), row]) for row in rows)
-            faces = np.stack([change(raw.images[r], clean.landmarks[r], s) for r, s in zip(rows, streams, strict=True)])
-            seen, still_found = see(faces, cleaning, extract, workers)
-            for key, array in seen.items():
-                write_rows(folder, key, place * len(rows), array)
-            found.append(still_found)
-        index["found"] = np.concatenate(found)  # new_faceset writes the index last
+        jobs = [(data.absolute(), folder.absolute(), part, params) for part in ranges(len(index), CHUNK, workers)]
+        found = each(_write_changed, jobs, workers, "perturbed faces")
+        write_index(folder, index.assign(found=np.concatenate(found)))
     return open_faceset(target)
+
+
+def _write_changed(data: Path, folder: Path, rows: slice, params: PerturbParams) -> np.ndarray:
+    raw, clean, features = (open_faceset(data / name) for name in ("raw", "clean", "features"))
+    cleaning, extract = CleanParams(**clean.made_by["params"]), ExtractParams(**features.made_by["params"])
+    changes, index = conditions(params), read_index(folder, ["parent", "condition"], rows)
+    faces = []
+    for row, name in zip(index["parent"], index["condition"], strict=True):
+        stream = np.random.default_rng([params.seed, zlib.crc32(name.encode()), row])
+        faces.append(changes[name](raw.images[row], clean.landmarks[row], stream))
+    seen, found = see(np.stack(faces), cleaning, extract, 1)
+    for name, array in seen.items():
+        write_rows(folder, name, rows.start, array)
+    return found
 
 
 def drawn_rows(index: pd.DataFrame, params: PerturbParams) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from mmfer.config import AugmentParams, EvaluateParams
@@ -159,7 +160,7 @@ def test_only_kept_training_faces_have_copies(tmp_path):
 def test_duplicates_of_held_out_faces_are_not_trained_on(tmp_path):
     clean = open_faceset(write_tiny(tmp_path) / "clean")
     clean.index.loc[[0, 1], "duplicate_of_test"] = True
-    index, _, _ = augment.copy_index(clean, 3)
+    index = pd.concat(augment.copied_index(clean, 3))
     assert not {0, 1} & set(index["parent"])
 
 
@@ -167,7 +168,7 @@ def test_copies_of_test_faces_do_not_validate(tmp_path):
     clean = open_faceset(write_tiny(tmp_path) / "clean")
     validating = clean.index.index[clean.index["split"] == "val"]
     clean.index.loc[validating[:2], "duplicate_of_test"] = True
-    index, _, _ = augment.copy_index(clean, 3)
+    index = pd.concat(augment.copied_index(clean, 3))
     assert set(index["parent"][index["split"] == "val"]) == set(validating[2:])
 
 
