@@ -3,11 +3,7 @@
 The pipeline is that of dvc.yaml with two data sets, but each command only writes what the stage is to write.
 """
 
-import os
-import re
 import shutil
-import subprocess
-import sys
 from functools import reduce
 from pathlib import Path
 
@@ -17,7 +13,8 @@ import yaml
 from dvc.repo import Repo
 from dvc.utils.hydra import apply_overrides
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.hollow import ROOT, ran, run, write_hollow
+
 SETS, SYSTEMS = ("synthetic", "other"), ("ours", "svm")
 OTHER = """
   other:
@@ -32,59 +29,17 @@ OTHER = """
     evaluate: {}
     perturb: {}
 """
-WRITE = """
-for out; do
-  case "$out" in *.*) file="$out" ;; *) file="$out/file" ;; esac
-  mkdir -p "$(dirname "$file")" && date +%s%N > "$file"
-done
-"""
-
-
-def paths(definition, key):
-    """The paths of a stage's deps or outs, without their options."""
-    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in definition.get(key, [])]
-
-
-def hollow(definition):
-    """A stage that depends on data and parameters as the real one does, and writes a new line into each output."""
-    stage = dict(definition.get("do", definition))
-    outs = [path for key in ("outs", "metrics", "plots") for path in paths(stage, key)]
-    stage["cmd"] = "sh write.sh " + " ".join(f"'{out}'" for out in outs)
-    stage["deps"] = [dep for dep in stage["deps"] if not dep.startswith(("mmfer/", "stages/"))]
-    return definition | {"do": stage} if "do" in definition else stage
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """The project, run once and committed."""
     root = tmp_path_factory.mktemp("hollow")
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    pipeline = {"stages": {name: hollow(definition) for name, definition in stages.items()}}
-    (root / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False))
-    (root / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("\nsystems:", f"{OTHER}\nsystems:", 1))
-    (root / "write.sh").write_text(WRITE)
-    (root / ".gitignore").write_text("/data\n")
-    run(root, "git", "init", "-q")
-    run(root, "git", "config", "user.name", "test")
-    run(root, "git", "config", "user.email", "test@example.org")
-    run(root, "dvc", "init", "-q")
-    run(root, "dvc", "config", "core.analytics", "false")
+    write_hollow(root, (ROOT / "params.yaml").read_text().replace("\nsystems:", f"{OTHER}\nsystems:", 1))
     assert ran(root, "repro") == EVERYTHING
     run(root, "git", "add", "-A")
     run(root, "git", "commit", "-qm", "built")
     return root
-
-
-def run(root, *command):
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def ran(root, *command) -> set[str]:
-    """The stages that a DVC command runs."""
-    return set(re.findall(r"Running stage '(.+?)'", run(root, "dvc", *command)))
 
 
 def of(stage, sets=SETS, systems=SYSTEMS):
