@@ -17,29 +17,26 @@ def hog_length(params: ExtractParams) -> int:
 def hog(images: np.ndarray, params: ExtractParams) -> np.ndarray:
     """Faces (N, 48, 48) uint8 -> (N, hog_length) float32, skimage.feature.hog with L2-Hys within 1e-5.
 
-    Grey levels are integers, so the 511 x 511 possible gradients are looked up in a table instead of computed.
+    Grey levels are integers, so the bins of the 511 x 511 possible gradients are looked up in a table.
     """
-    bins, magnitudes = _gradient_tables(params.orientations)
     out = np.empty((len(images), hog_length(params)), np.float32)
-    _hog(np.ascontiguousarray(images), bins, magnitudes, params.orientations, params.cell_px, params.block_cells, out)
+    bins = _gradient_bins(params.orientations)
+    _hog(np.ascontiguousarray(images), bins, params.orientations, params.cell_px, params.block_cells, out)
     return out
 
 
 @functools.cache
-def _gradient_tables(orientations: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bin (511, 511) uint8 and magnitude (511, 511) float32 of the gradient (dy - 255, dx - 255)."""
+def _gradient_bins(orientations: int) -> np.ndarray:
+    """Bin (511 * 511,) uint8 of the gradient (dy - 255, dx - 255), rows of dy."""
     dy, dx = np.mgrid[-255:256, -255:256].astype(np.float64)
     angle = np.rad2deg(np.arctan2(dy, dx)) % 180
-    return np.minimum(angle // (180 / orientations), orientations - 1).astype(np.uint8), np.hypot(dy, dx).astype(
-        np.float32
-    )
+    return np.minimum(angle // (180 / orientations), orientations - 1).astype(np.uint8).ravel()
 
 
 @numba.njit(nogil=True, cache=True)
 def _hog(
     images: np.ndarray,  # (n, 48, 48) uint8
-    bins: np.ndarray,  # (511, 511) uint8, by dy + 255 and dx + 255
-    magnitudes: np.ndarray,  # (511, 511) float32
+    bins: np.ndarray,  # (511 * 511,) uint8
     orientations: int,
     cell: int,  # pixels
     block: int,  # cells
@@ -48,30 +45,55 @@ def _hog(
     side = images.shape[1]
     cells = side // cell
     blocks = cells - block + 1
+    magnitudes, places = np.empty(side, np.float32), np.empty(side, np.uint32)
     histogram = np.empty((cells, cells, orientations), np.float32)
     for i in range(len(images)):
-        image = images[i]
         histogram[:] = 0
         for y in range(side):
-            for x in range(side):
-                # As in scikit-image: no gradient across the border, none along it in its own direction.
-                dy = np.int64(image[y + 1, x]) - np.int64(image[y - 1, x]) if 0 < y < side - 1 else 0
-                dx = np.int64(image[y, x + 1]) - np.int64(image[y, x - 1]) if 0 < x < side - 1 else 0
-                histogram[y // cell, x // cell, bins[dy + 255, dx + 255]] += magnitudes[dy + 255, dx + 255]
+            _gradients(images[i], y, magnitudes, places)
+            row = histogram[y // cell]
+            for column in range(cells):
+                bars = row[column]
+                for x in range(column * cell, (column + 1) * cell):
+                    bars[bins[places[x]]] += magnitudes[x]
         histogram /= cell * cell
         position = 0
-        for row in range(blocks):
-            for column in range(blocks):
+        for y in range(blocks):
+            for x in range(blocks):
                 values = out[i, position : position + block * block * orientations]
-                _normalise(histogram[row : row + block, column : column + block], values)
+                _normalise(histogram[y : y + block, x : x + block], values)
                 position += len(values)
+
+
+@numba.njit(nogil=True, cache=True)
+def _gradients(
+    image: np.ndarray,  # (48, 48) uint8
+    y: int,
+    magnitudes: np.ndarray,  # (48,) float32, filled
+    places: np.ndarray,  # (48,) uint32, filled: the gradient's place in the table of bins
+) -> None:
+    """The gradients of a row, as in scikit-image: none across the border, none along it in its own direction."""
+    last = len(image) - 1
+    inner = 0 < y < last
+    here, above, below = image[y], image[y - 1 if inner else y], image[y + 1 if inner else y]
+    for x in range(1, last):
+        dy, dx = np.int32(below[x]) - np.int32(above[x]), np.int32(here[x + 1]) - np.int32(here[x - 1])
+        magnitudes[x] = np.sqrt(np.float32(dy * dy + dx * dx))
+        places[x] = (dy + 255) * 511 + dx + 255
+    for x in (0, last):
+        dy = np.int32(below[x]) - np.int32(above[x])
+        magnitudes[x] = abs(dy)
+        places[x] = (dy + 255) * 511 + 255
 
 
 @numba.njit(nogil=True, cache=True)
 def _normalise(cells: np.ndarray, values: np.ndarray) -> None:  # (block, block, orientations) -> (their product,)
     """L2-Hys: divide by the norm, cut at 0.2, divide again (Dalal and Triggs, 2005)."""
-    for k, value in enumerate(cells.flat):
-        values[k] = value
+    rows, columns, orientations = cells.shape
+    for y in range(rows):
+        for x in range(columns):
+            for o in range(orientations):
+                values[(y * columns + x) * orientations + o] = cells[y, x, o]
     for limit in (np.float32(0.2), np.float32(np.inf)):
         total = np.float32(1e-10)
         for value in values:
