@@ -1,70 +1,106 @@
-"""Augment and extract at FER2013's size, 28,709 faces and thirty copies, beside a loop over images; prints JSON.
+"""Augment and extract at FER2013's size, 861,270 rows, beside their bare kernels and beside a loop over images.
 
-The loop does for one image what the public pipelines do: cv2.warpAffine, scikit-image's HOG, landmarks moved with it.
-`python benchmarks/augment_extract.py [faces]` writes about 4 GB to a temporary folder.
+`python -m benchmarks.augment_extract` writes 4 GB to a temporary folder. Two threads each, but for the loop. The
+kernels warp, describe and move landmarks, in memory, with transforms that are there already: they neither draw, open,
+round to float16 nor write; `kernels_and_writes` also puts as many bytes to disk. The loop does for one image what the
+public pipelines do: cv2.warpAffine, scikit-image's HOG, landmarks moved with it. Seconds of one row.
 """
 
-import json
-import sys
 import tempfile
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from skimage.feature import hog as skimage_hog
 
-from mmfer.config import AugmentParams, CleanParams, ExtractParams
-from mmfer.data.duplicates import mark_duplicates
-from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from benchmarks.common import interleaved, medians, ratio, run
+from benchmarks.faces import write_clean_faces
+from mmfer.config import FACE_PX, AugmentParams, ExtractParams
+from mmfer.data.faceset import FaceSet, create_array, open_faceset, write_rows
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
+from mmfer.face.geometry import invert, neutral_tones_and_boxes, warp_faces
+from mmfer.face.hog import hog
 from mmfer.face.points import move_landmarks
 from mmfer.resources import measured
 
-
-def write_clean_faces(data: Path, faces: int) -> tuple[np.ndarray, np.ndarray]:
-    """Raw and clean FaceSets of random faces, all kept; return images and landmarks."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (faces, 48, 48), dtype=np.uint8)
-    landmarks = rng.uniform(4, 44, (faces, 68, 2)).astype(np.float32)
-    index = new_index([str(i) for i in range(faces)], np.arange(faces) % 7, "train", digest=digests(images))
-    index = mark_duplicates(index)
-    classes = [str(label) for label in range(7)]
-    with new_faceset(data / "raw", "random", classes, index, {}) as folder:
-        write_array(folder, "images", images)
-    made_by = {"params": CleanParams().model_dump()}
-    with new_faceset(data / "clean", "random", classes, index.assign(kept=True), made_by) as folder:
-        write_array(folder, "landmarks", landmarks)
-        write_array(folder, "transforms", np.tile(np.eye(2, 3, dtype=np.float32), (faces, 1, 1)))
-    return images, landmarks
+PART, THREADS = 4096, 2
 
 
-def loop_seconds(images: np.ndarray, landmarks: np.ndarray) -> float:
-    """Seconds for one copy by a loop over images."""
+def loop(images: np.ndarray, landmarks: np.ndarray) -> None:
+    """One copy of each image, by a loop over images."""
     turn = cv2.getRotationMatrix2D((23.5, 23.5), 10, 1.05)
-    start = time.perf_counter()
     for image, points in zip(images, landmarks, strict=True):
         moved = cv2.warpAffine(image, turn, (48, 48), borderMode=cv2.BORDER_REPLICATE)
         skimage_hog(moved, 9, (8, 8), (2, 2), block_norm="L2-Hys")
         move_landmarks(points[None], turn[None])
-    return (time.perf_counter() - start) / len(images)
 
 
-def main(faces: int) -> None:
-    """Both stages with two workers, and the loop for some hundred images."""
+def kernels(images: np.ndarray, landmarks: np.ndarray, made: FaceSet, scratch: Path | None) -> None:
+    """The kernels over parts of the rows, in threads; with a folder, what they make is written there."""
+    parents, transforms = made.columns("parent")["parent"].to_numpy(), np.array(made.transforms)
+    inverses = invert(transforms)
+
+    def part(start: int) -> None:
+        rows = slice(start, start + PART)
+        out = np.empty((len(parents[rows]), FACE_PX, FACE_PX), np.uint8)
+        warp_faces(images, parents[rows], inverses[rows], *neutral_tones_and_boxes(len(out)), out)
+        points = move_landmarks(landmarks[parents[rows]], transforms[rows])
+        values = hog(out, ExtractParams())
+        if scratch:
+            for name, array in {"images": out, "landmarks": points, "hog": values}.items():
+                write_rows(scratch, name, start, array)
+
+    if scratch:
+        for name, shape in {"images": (FACE_PX, FACE_PX), "landmarks": (68, 2), "hog": (900,)}.items():
+            create_array(scratch, name, (len(parents), *shape))
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(part, range(0, len(parents), PART)))
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """All by turns, at full size."""
+    cv2.setNumThreads(1)
+    faces = 50 if quick else 28_709
+    peaks: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name:
         data = Path(name)
         images, landmarks = write_clean_faces(data, faces)
-        with measured() as augment:
-            rows = len(write_augmented(data / "raw", data / "clean", data / "augmented", AugmentParams(), 2))
-        with measured() as extract:
-            write_features(data / "augmented", data / "clean", data / "features", ExtractParams(), 2)
-    loop = loop_seconds(images[:500], landmarks[:500])
-    seconds = augment["seconds"] + extract["seconds"]
-    result = {"rows": rows, "augment": augment, "extract": extract, "rows_per_second": round(rows / seconds)}
-    print(json.dumps(result | {"loop_us": round(1e6 * loop, 1), "ratio": round(loop * rows / seconds, 1)}))
+        few = min(faces, 300)
+
+        def augment() -> None:
+            with measured() as cost:
+                write_augmented(data / "raw", data / "clean", data / "augmented", AugmentParams(), THREADS)
+            peaks.append(cost)
+
+        def extract() -> None:
+            write_features(data / "augmented", data / "clean", data / "features", ExtractParams(), THREADS)
+
+        augment(), extract()  # the kernels are compiled, the disk has been there
+        made = open_faceset(data / "augmented")
+        ways = {
+            "augment": augment,
+            "extract": extract,
+            "kernels": lambda: kernels(images, landmarks, made, None),
+            "kernels_and_writes": lambda: kernels(images, landmarks, made, data),
+            "loop": lambda: loop(images[:few], landmarks[:few]),
+        }
+        items = dict.fromkeys(ways, len(made)) | {"loop": few}
+        times = interleaved(ways, 1 if quick else 3, items)
+    times["stages"] = times["augment"] + times["extract"]
+    ratios = {
+        "kernels_to_stages": ratio(times, "kernels", "stages"),
+        "kernels_to_stages_processor": ratio(times, "kernels", "stages", of="processor"),
+        "kernels_and_writes_to_stages": ratio(times, "kernels_and_writes", "stages"),
+        "loop_to_stages": ratio(times, "loop", "stages"),
+    }
+    more = {"rows_per_second": round(1 / float(np.median(times["stages"][:, 0])))}
+    if "peak_mib" in peaks[-1]:
+        more["peak_mib_augment"] = peaks[-1]["peak_mib"]
+    return {"sizes": items, "times": medians(times), "ratios": ratios} | more
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 28_709)
+    run(measure, __doc__)
