@@ -116,6 +116,24 @@ def params(
 
 
 @app.command()
+def pack(
+    dataset: Annotated[str, typer.Argument(help="A data set that params.yaml names, cleaned: `dvc repro clean`.")],
+    target: Annotated[Path | None, typer.Argument(dir_okay=False, help="File to write; else DATASET.pack.")] = None,
+) -> None:
+    """Write DATASET's faces, landmarks, alignments and splits as one file, to train on another computer."""
+    from mmfer.config import read_params
+
+    read_params().dataset(dataset)  # refused, if wrong, before anything slow is imported
+    from mmfer.data.pack import write_pack
+
+    file = target or Path(f"{dataset}.pack")
+    head = write_pack(Path("data", dataset), file)
+    splits = ", ".join(f"{rows:,} {split}" for split, rows in head.splits.items())
+    size = file.stat().st_size / 2**20
+    typer.echo(f"{file}: {head.rows:,} faces ({splits}) with landmarks and alignments, {size:.1f} MiB")
+
+
+@app.command()
 def doctor() -> None:
     """Check what mmfer needs: packages, model files, device, MLflow, DVC; a line each; exit code 1 if one fails."""
     from mmfer.use.doctor import lines
