@@ -128,7 +128,7 @@ def pack(
 
     file = target or Path(f"{dataset}.pack")
     head = write_pack(Path("data", dataset), file)
-    splits = ", ".join(f"{rows:,} {split}" for split, rows in head.splits.items())
+    splits = ", ".join(f"{rows:,} {split}" for split, rows in head.splits.items() if rows)
     size = file.stat().st_size / 2**20
     typer.echo(f"{file}: {head.rows:,} faces ({splits}) with landmarks and alignments, {size:.1f} MiB")
 

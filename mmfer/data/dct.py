@@ -6,7 +6,7 @@ is that of the JPEG, the difference is nearly always zero; with any other table,
 The faces of FER2013 take 37.1 MiB; predicted from pixel to pixel they take 52, and their JPEGs without headers 47.
 
 Each number is coded as binary decisions whose probabilities adapt in their contexts, by a carry-less range coder
-(Martin, 1979; Mahoney's lpaq). Decoding is in whole numbers alone: every machine makes the same faces of the same bytes.
+(Martin, 1979; Mahoney's lpaq). Decoding is in whole numbers alone: every machine makes the same faces of it.
 """
 
 from collections.abc import Iterable, Iterator

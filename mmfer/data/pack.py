@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from mmfer.config import FACE_PX, Block, check
 from mmfer.data import dct
-from mmfer.data.faceset import create_array, new_faceset, open_faceset, write_array, write_rows
+from mmfer.data.faceset import SPLITS, create_array, new_faceset, open_faceset, write_array, write_rows
 from mmfer.errors import MmferError
 from mmfer.files import new_file
 
@@ -73,7 +73,7 @@ def write_pack(data: Path, target: Path) -> Head:
         dataset=raw.dataset,
         classes=raw.classes,
         rows=len(raw),
-        splits=raw.index["split"].value_counts().to_dict(),
+        splits={split: int((raw.index["split"] == split).sum()) for split in SPLITS},
         made_by=clean.made_by,
         raw_columns=list(raw.index),
         table=table.tolist(),
@@ -163,7 +163,9 @@ def _read_floats(code: bytes, name: str, head: Head, pack: Path) -> np.ndarray:
         planes = lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY).decompress(code, length)
     except lzma.LZMAError as error:
         raise MmferError(f"{pack}: {name}.xz: damaged ({error}); copy the pack again") from None
-    floats = np.frombuffer(planes, np.uint8)[: len(planes) // 4 * 4].reshape(4, -1).T.tobytes()
+    if len(planes) < length:
+        raise MmferError(f"{pack}: {name}.xz: ends within the {head.rows:,} faces; copy the pack again")
+    floats = np.frombuffer(planes, np.uint8).reshape(4, -1).T.tobytes()
     _compare(name, hashlib.sha256(floats), head, pack)
     return np.frombuffer(floats, np.float32).reshape(head.rows, rows, columns)
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from typer.testing import CliRunner
@@ -118,6 +118,7 @@ texts = st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), m
 ODD = [np.nan, np.inf, -0.0, 1e-45, 0.3, -25.25]
 
 
+@settings(max_examples=30)
 @given(st.data())
 def test_any_data_come_back_to_the_bit(tmp_path_factory, data):
     tmp_path, rows = tmp_path_factory.mktemp("any"), data.draw(st.integers(1, 5))
@@ -151,8 +152,8 @@ def test_any_table_codes_any_face_exactly(quality, rng):
 
 
 def test_constant_faces_take_more_than_a_bit_each():  # by which a head that claims too many is refused
-    images = np.zeros((2000, SIDE, SIDE), np.uint8)
-    assert 2000 < 8 * len(code_and_back(images, dct.jpeg_table(100))[0]) < 2000 * 40
+    images = np.zeros((500, SIDE, SIDE), np.uint8)
+    assert 500 < 8 * len(code_and_back(images, dct.jpeg_table(100))[0]) < 500 * 100
 
 
 # JPEGs are recognised: that is what makes packs small.
@@ -164,7 +165,7 @@ def test_the_picture_of_coefficients_is_the_one_that_a_jpeg_decoder_shows():
     assert len(with_table) < 0.8 * len(dct.encode([face], dct.jpeg_table(91)))
 
 
-@pytest.mark.parametrize("quality", [60, 75, 90, 95, 100])
+@pytest.mark.parametrize("quality", [60, 75, 90, 95])
 def test_the_table_of_the_jpegs_is_found(quality):
     assert (dct.choose_table(as_jpeg(rendered_faces()[0], quality)) == dct.jpeg_table(quality)).all()
 
@@ -253,34 +254,64 @@ def flip(content):
     [
         ("index.parquet", flip, "index.parquet is not what was packed"),
         ("images.dct", flip, "images is not what was packed|images.dct: the code .* ends within"),
-        ("images.dct", lambda code: code[: len(code) // 2], "images.dct: the code of 48 faces ends within the first 48"),
+        (
+            "images.dct",
+            lambda code: code[: len(code) // 2],
+            "the code of 48 faces ends within the first 48",
+        ),
         ("landmarks.xz", flip, r"landmarks.xz: damaged \(Corrupt input data\)|landmarks is not what"),
         ("transforms.xz", lambda code: code[:-40], "transforms"),
         ("pack.json", lambda head: b"[]", "a pack of format None, this mmfer opens 1; pack and open with one version"),
         ("pack.json", lambda head: b"\xff{", "a pack of format None"),
-        ("pack.json", lambda head: head.replace(b'"format": 1', b'"format": 2'), "a pack of format 2, this mmfer opens 1"),
-        ("pack.json", lambda head: head.replace(b'"rows"', b'"row"'), "pack.json: .*row: unknown key; did you mean rows"),
-        ("pack.json", lambda head: head.replace(b'"rows": 48', b'"rows": 1000000000'), "claims 1,000,000,000 faces"),
+        (
+            "pack.json",
+            lambda head: head.replace(b'"format": 1', b'"format": 2'),
+            "a pack of format 2, this mmfer opens 1",
+        ),
+        (
+            "pack.json",
+            lambda head: head.replace(b'"rows"', b'"row"'),
+            "row: unknown key; did you mean rows",
+        ),
+        ("pack.json", lambda head: head.replace(b'"rows": 48', b'"rows": 10000'), "claims 10,000 faces"),
     ],
 )
 def test_a_part_that_is_not_what_was_packed_is_named(packed, tmp_path, part, change, message):
     refused(changed_pack(packed, tmp_path / "p", spoil(part, change)), tmp_path, message)
 
 
-def test_a_head_that_claims_more_than_the_file_holds_takes_no_memory(packed, tmp_path):
-    """Index and head agree on half a million faces, in few bytes of parquet. The code of the faces does not hold them."""
+def claim(rows):
+    """Let head and index agree on so many rows; the index is few bytes."""
 
-    def swell(parts):
-        head, index = json.loads(parts["pack.json"]), pd.read_parquet(io.BytesIO(parts["index.parquet"]))
-        parts["index.parquet"] = index.iloc[np.zeros(500_000, int)].to_parquet(index=False)
-        head["rows"], head["sha256"]["index.parquet"] = 500_000, hashlib.sha256(parts["index.parquet"]).hexdigest()
+    def change(parts):
+        index = pd.read_parquet(io.BytesIO(parts["index.parquet"])).iloc[:1]
+        index = index.loc[np.zeros(rows, int)] if rows < 1000 else pd.DataFrame({"label": np.zeros(rows, np.int8)})
+        parts["index.parquet"] = index.to_parquet(index=False)
+        head = json.loads(parts["pack.json"])
+        head["rows"], head["sha256"]["index.parquet"] = rows, hashlib.sha256(parts["index.parquet"]).hexdigest()
         parts["pack.json"] = json.dumps(head).encode()
 
-    pack = changed_pack(packed, tmp_path / "p", swell)
+    return change
+
+
+@pytest.fixture
+def memory():
+    """Starts to count; the most bytes that Python took since."""
     tracemalloc.start()
-    refused(pack, tmp_path, "claims 500,000 faces, which the file does not hold")
-    assert tracemalloc.get_traced_memory()[1] < 30 * pack.stat().st_size
+    yield lambda: tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
+
+
+def test_a_head_that_claims_more_than_the_file_holds_takes_no_memory(packed, tmp_path, memory):
+    pack = changed_pack(packed, tmp_path / "p", claim(30_000_000))
+    tracemalloc.reset_peak()
+    refused(pack, tmp_path, "claims 30,000,000 faces, which the file does not hold")
+    assert memory() < 10 * pack.stat().st_size
+
+
+def test_arrays_of_fewer_faces_than_the_head_claims_are_refused(packed, tmp_path):
+    pack = changed_pack(packed, tmp_path / "p", claim(49))
+    refused(pack, tmp_path, "landmarks.xz: ends within the 49 faces")
 
 
 def test_a_zip_that_is_compressed_or_whose_parts_are_longer_than_itself_is_refused(packed, tmp_path):
@@ -293,12 +324,11 @@ def test_a_zip_that_is_compressed_or_whose_parts_are_longer_than_itself_is_refus
     refused(tmp_path / "p", tmp_path, "pack.json is not stored as it is")
 
 
-def test_lzma_that_unfolds_without_end_is_cut_at_the_size_that_the_rows_take(packed, tmp_path):
+def test_lzma_that_unfolds_without_end_is_cut_at_the_size_that_the_rows_take(packed, tmp_path, memory):
     pack = changed_pack(packed, tmp_path / "p", spoil("landmarks.xz", lambda _: lzma.compress(bytes(10**8))))
-    tracemalloc.start()
+    tracemalloc.reset_peak()
     refused(pack, tmp_path, "landmarks is not what was packed")
-    assert tracemalloc.get_traced_memory()[1] < 10**7
-    tracemalloc.stop()
+    assert memory() < 10**7
 
 
 def test_a_full_disk_leaves_no_half_pack(face_data, tmp_path, few_bytes):
@@ -319,7 +349,7 @@ def test_landmarks_of_other_faces_are_not_packed(face_data, tmp_path):
     write_data(tmp_path / "other", *noise(48))
     shutil.rmtree(tmp_path / "raw")
     shutil.copytree(tmp_path / "other" / "raw", tmp_path / "raw")
-    with pytest.raises(MmferError, match="clean: not made of .*/raw as it is now; run `dvc repro` first"):
+    with pytest.raises(MmferError, match=r"clean: not made of .*/raw as it is now; run `dvc repro` first"):
         write_pack(tmp_path, tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
@@ -341,7 +371,7 @@ def test_the_command_writes_a_file_of_the_data_sets_name_and_says_what_it_holds(
     done = mmfer_pack("synthetic")
     assert done.exit_code == 0, done.exception
     size = packed.stat().st_size / 2**20
-    splits = "29 train, 7 val, 12 test"
+    splits = "30 train, 7 val, 11 test"
     expected = f"synthetic.pack: 48 faces ({splits}) with landmarks and alignments, {size:.1f} MiB\n"
     assert done.output == expected
     assert (tmp_path / "synthetic.pack").read_bytes() == packed.read_bytes()
