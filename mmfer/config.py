@@ -99,6 +99,9 @@ class CleanParams(Block):
 class AugmentParams(Block):
     """Random transforms of the training images (paper, 4.1); ranges are symmetric and uniform."""
 
+    mode: Literal["stored", "online"] = Field(
+        "stored", description="copies are made once; or online: drawn while networks train, others in each pass"
+    )
     copies: int = Field(30, ge=1, le=1000, description="of each training face, the first one plain; the paper's thirty")
     mirror: float = Field(0.5, ge=0, le=1, description="share of mirrored copies")
     rotate_deg: float = Field(15.0, ge=0, le=180, description="turned by up to so much, either way")
@@ -158,7 +161,10 @@ class TrainParams(Block):
     seeds: list[Seed] = Field([0], min_length=1, description="one training each")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="or cpu, cuda, mps")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="bfloat16 on CUDA, else float32; or name one"
+        "auto", description="bfloat16 on CUDA and on CPUs that multiply in it, else float32; or name one"
+    )
+    compile: bool | None = Field(
+        None, description="true: torch.compile, a minute once, then faster; empty: on CUDA alone"
     )
 
     @field_validator("seeds")

@@ -1,29 +1,34 @@
 """Random transforms of image and landmarks together: thirty copies of each training face (paper, 4.1).
 
 Each copy composes the alignment with its random transform and samples the raw image once. The draws are keyed by
-(seed, dataset, source row) with one row of numbers for each copy, so the same bytes come out for any number of workers,
-and the first ten of thirty copies are those of ten.
+(seed, dataset, source row, copy), so the same bytes come out for any number of workers, and the first ten of thirty
+copies are those of ten. They are torch functions, for networks may also draw their copies as they train, on any device
+(mmfer.face.online).
 """
 
 from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
 
-import zlib
+import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
 from mmfer.data.duplicates import copies_of_held_out
 from mmfer.data.faceset import PART, FaceSet, create_array, new_faceset, open_faceset, read_index, write_rows
-from mmfer.face.geometry import CENTRE, compose, invert, neutral_tones_and_boxes, warp_faces
+from mmfer.face.geometry import CENTRE, compose, invert, warp_faces
 from mmfer.parallel import each, ranges
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 4096  # rows that a worker takes at a time
+GAMMA = -0x61C8864680B583EB  # SplitMix64's step, 2**64 over the golden ratio, as a signed number
 N_DRAWS = 13  # random numbers of one copy: 5 for the geometry, 2 for the tone, 6 for the erased box
 
 
@@ -31,12 +36,14 @@ def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: 
     """Raw and clean FaceSets -> augmented FaceSet: images, transforms, and `copy`, `parent`, `trainable` in the index.
 
     Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Left out are
-    rows that neither train, validate nor test: rejected training images, and copies of held-out ones.
+    rows that neither train, validate nor test: rejected training images, and copies of held-out ones. Where copies are
+    drawn online, none are written: every row appears once.
     """
     raw = open_faceset(raw_folder, needs=("images",))
     clean = open_faceset(clean_folder, needs=("transforms",))
+    copies = params.copies if params.mode == "stored" else 1
     made_by = {"stage": "augment", "params": params.model_dump(), "from": clean.made_by}
-    with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, params.copies), made_by) as folder:
+    with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, copies), made_by) as folder:
         rows = len(read_index(folder, ["copy"]))
         create_array(folder, "images", (rows, FACE_PX, FACE_PX))
         create_array(folder, "transforms", (rows, 2, 3))
@@ -79,50 +86,73 @@ def random_copies(
 
     Copy 0 is the plain aligned face. Under EvaluateParams only the geometry changes.
     """
-    numbers = draws(parents, copies, (params.seed, zlib.crc32(raw.dataset.encode())))
-    motion = motions(numbers, params)
-    motion[copies == 0] = np.eye(2, 3)
-    transforms = compose(motion, clean.transforms[parents]).astype(np.float32)
-    tones, boxes = neutral_tones_and_boxes(len(parents))
-    if isinstance(params, AugmentParams):
-        tones, boxes = tones_and_boxes(numbers, params)
-    tones[copies == 0], boxes[copies == 0] = (1, 0), 0
+    alignments = torch.from_numpy(clean.transforms[parents])
+    rows, numbers = torch.from_numpy(parents.astype(np.int64)), torch.from_numpy(copies.astype(np.int64))
+    drawn = draw(rows, numbers, alignments, params, draw_key(params, raw.dataset))
+    transforms, tones, boxes = (part.numpy() for part in drawn)
     images = np.empty((len(parents), FACE_PX, FACE_PX), np.uint8)
     warp_faces(raw.images, parents, invert(transforms), tones, boxes, images)
     return images, transforms
 
 
-def draws(parents: np.ndarray, copies: np.ndarray, key: tuple[int, ...]) -> np.ndarray:
-    """Uniform numbers in [0, 1), (n, N_DRAWS), that depend on nothing but key, parent row and copy number."""
-    numbers = np.empty((len(parents), N_DRAWS))
-    order = np.argsort(parents, kind="stable")
-    for parent, start, count in zip(*np.unique(parents[order], return_index=True, return_counts=True), strict=True):
-        rows = order[start : start + count]
-        stream = np.random.default_rng([*key, int(parent)]).random((copies[rows].max() + 1, N_DRAWS))
-        numbers[rows] = stream[copies[rows]]
-    return numbers
+def draw(
+    parents: Tensor, copies: Tensor, alignments: Tensor, params: AugmentParams | EvaluateParams, key: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Copies (n,) of the faces `parents` (n,), int64, aligned by (n, 2, 3) -> how each is made from its raw face.
+
+    Transforms (n, 2, 3), tones (n, 2) float32 and boxes (n, 5) int16, as geometry.warp_faces takes them.
+    """
+    numbers, plain = draws(parents, copies, key), (copies == 0)[:, None]
+    transforms = torch.where(plain[:, :, None], alignments, compose(motions(numbers, params), alignments))
+    tones = numbers.new_tensor([[1.0, 0.0]]).repeat(len(numbers), 1)
+    boxes = torch.zeros((len(numbers), 5), dtype=torch.int16, device=numbers.device)
+    if isinstance(params, AugmentParams):
+        changes = tones_and_boxes(numbers, params)
+        tones, boxes = torch.where(plain, tones, changes[0]), torch.where(plain, boxes, changes[1])
+    return transforms, tones, boxes
 
 
-def motions(numbers: np.ndarray, params: AugmentParams | EvaluateParams) -> np.ndarray:
+def draw_key(params: AugmentParams | EvaluateParams, dataset: str) -> int:
+    """A number that sets the draws of one seed and data set apart from those of others."""
+    digest = hashlib.sha256(f"{params.seed}:{dataset}".encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def draws(parents: Tensor, copies: Tensor, key: int) -> Tensor:
+    """Uniform numbers in [0, 1), (n, N_DRAWS) float32, that depend on nothing but key, parent row and copy number.
+
+    SplitMix64 (Steele, Lea and Flood, 2014) in integers that wrap around: the same on every device.
+    """
+    state = _mixed(_mixed(parents + key) + copies)
+    steps = torch.arange(1, N_DRAWS + 1, device=parents.device) * GAMMA
+    return (_mixed(state[:, None] + steps) >> 40 & 0xFFFFFF).float() / 2**24
+
+
+def _mixed(z: Tensor) -> Tensor:
+    """SplitMix64's output function of a state; torch has no unsigned shift, so that the sign's copies are masked."""
+    z = (z ^ (z >> 30 & 0x3FFFFFFFF)) * -0x40A7B892E31B1A47  # 0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27 & 0x1FFFFFFFFF)) * -0x6B2FB644ECCEEE15  # 0x94D049BB133111EB
+    return z ^ (z >> 31 & 0x1FFFFFFFF)
+
+
+def motions(numbers: Tensor, params: AugmentParams | EvaluateParams) -> Tensor:
     """Draws (n, N_DRAWS) -> affine transforms about the centre (n, 2, 3): mirror, then scale and turn, then shift."""
     signed = 2 * numbers[:, 1:5] - 1
-    mirror = np.where(numbers[:, 0] < params.mirror, -1.0, 1.0)
-    turn, size = np.deg2rad(params.rotate_deg) * signed[:, 0], (1 + params.scale) ** signed[:, 1]
-    matrix = np.zeros((len(numbers), 2, 3))
-    matrix[:, 0, 0], matrix[:, 0, 1] = size * np.cos(turn) * mirror, -size * np.sin(turn)
-    matrix[:, 1, 0], matrix[:, 1, 1] = size * np.sin(turn) * mirror, size * np.cos(turn)
-    centre = np.array([CENTRE, CENTRE])
-    matrix[:, :, 2] = centre - matrix[:, :, :2] @ centre + params.shift_px * signed[:, 2:4]
-    return matrix
+    mirror = 1.0 - 2.0 * (numbers[:, 0] < params.mirror)
+    turn, size = math.radians(params.rotate_deg) * signed[:, 0], (1 + params.scale) ** signed[:, 1]
+    cos, sin = size * turn.cos(), size * turn.sin()
+    matrix = torch.stack([torch.stack([cos * mirror, -sin], dim=1), torch.stack([sin * mirror, cos], dim=1)], dim=1)
+    shift = CENTRE * (1 - matrix.sum(dim=2)) + params.shift_px * signed[:, 2:4]
+    return torch.cat([matrix, shift[:, :, None]], dim=2)
 
 
-def tones_and_boxes(numbers: np.ndarray, params: AugmentParams) -> tuple[np.ndarray, np.ndarray]:
+def tones_and_boxes(numbers: Tensor, params: AugmentParams) -> tuple[Tensor, Tensor]:
     """Draws (n, N_DRAWS) -> tones (n, 2) float32: gain, offset in grey levels; boxes (n, 5) int16: x0 y0 x1 y1 grey."""
     signed = 2 * numbers[:, 5:7] - 1
     gain = 1 + params.contrast * signed[:, 1]
     offset = 255 * params.brightness * signed[:, 0] + 127.5 * (1 - gain)  # contrast turns about the middle grey
     size = 1 + numbers[:, 8:10] * (params.erase_px - 1)
     corner = numbers[:, 10:12] * (FACE_PX - size)
-    boxes = np.concatenate([corner, corner + size, 256 * numbers[:, 12:13]], axis=1)
-    boxes[numbers[:, 7] >= params.erase] = 0
-    return np.stack([gain, offset], axis=1).astype(np.float32), boxes.astype(np.int16)
+    boxes = torch.cat([corner, corner + size, 256 * numbers[:, 12:13]], dim=1)
+    boxes = torch.where(numbers[:, 7:8] < params.erase, boxes, 0)
+    return torch.stack([gain, offset], dim=1), boxes.to(torch.int16)

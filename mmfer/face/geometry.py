@@ -3,6 +3,8 @@
 A transform maps a point of the raw image to a point of the image that is made; centres of pixels are whole numbers.
 """
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -45,20 +47,17 @@ def similarity(landmarks: np.ndarray, params: CleanParams) -> np.ndarray:
     return np.stack(rows, axis=1).astype(np.float32)
 
 
-def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """Transforms (n, 2, 3) that do what `inner` does, then what `outer` does, in the finer of their dtypes."""
-    return (_square(outer) @ _square(inner))[:, :2]
+def compose(outer: Any, inner: Any) -> Any:
+    """Transforms (n, 2, 3), arrays or tensors, that do what `inner` does, then what `outer` does."""
+    composed = outer[:, :, :2] @ inner
+    composed[:, :, 2] += outer[:, :, 2]
+    return composed
 
 
 def invert(transforms: np.ndarray) -> np.ndarray:
     """Transforms (n, 2, 3) -> their inverses (n, 2, 3) float32."""
-    return np.linalg.inv(_square(transforms.astype(np.float64)))[:, :2].astype(np.float32)
-
-
-def _square(transforms: np.ndarray) -> np.ndarray:
-    """(n, 2, 3) -> (n, 3, 3)."""
-    row = np.broadcast_to(np.array([[0, 0, 1]], transforms.dtype), (len(transforms), 1, 3))
-    return np.concatenate([transforms, row], axis=1)
+    linear = np.linalg.inv(transforms[:, :, :2].astype(np.float64))
+    return np.concatenate([linear, -linear @ transforms[:, :, 2:]], axis=2).astype(np.float32)
 
 
 def warp(faces: np.ndarray, transforms: np.ndarray) -> np.ndarray:

@@ -20,13 +20,13 @@ def hog(images: np.ndarray, params: ExtractParams) -> np.ndarray:
     Grey levels are integers, so the bins of the 511 x 511 possible gradients are looked up in a table.
     """
     out = np.empty((len(images), hog_length(params)), np.float32)
-    bins = _gradient_bins(params.orientations)
+    bins = gradient_bins(params.orientations)
     _hog(np.ascontiguousarray(images), bins, params.orientations, params.cell_px, params.block_cells, out)
     return out
 
 
 @functools.cache
-def _gradient_bins(orientations: int) -> np.ndarray:
+def gradient_bins(orientations: int) -> np.ndarray:
     """Bin (511 * 511,) uint8 of the gradient (dy - 255, dx - 255), rows of dy."""
     dy, dx = np.mgrid[-255:256, -255:256].astype(np.float64)
     angle = np.rad2deg(np.arctan2(dy, dx)) % 180

@@ -1,12 +1,13 @@
-"""Where networks run, at which precision, and how rows of stored arrays get there."""
+"""Where networks run, at which precision, and how fast that device could be."""
 
+import functools
 import platform
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from mmfer.errors import MmferError
 
@@ -22,35 +23,45 @@ def choose_device(wanted: str) -> str:
 
 
 def uses_bfloat16(precision: str, device: str) -> bool:
-    """Whether networks run under bfloat16 autocast."""
-    return precision == "bfloat16" or (precision == "auto" and device == "cuda")
+    """Whether networks run under bfloat16 autocast: auto means on CUDA, and on CPUs that multiply in it."""
+    multiplies = device == "cuda" or (device == "cpu" and bool({"amx_bf16", "avx512_bf16"} & _cpu()[1]))
+    return precision == "bfloat16" or (precision == "auto" and multiplies)
 
 
-def conditions(device: str, dtype: str) -> dict[str, Any]:
+def conditions(device: str, bfloat16: bool) -> dict[str, Any]:
     """What the bits of a result depend on beside its run: device, processor, threads and type of the numbers."""
-    name = torch.cuda.get_device_name() if device == "cuda" else _processor()
+    name = torch.cuda.get_device_name() if device == "cuda" else _cpu()[0]
+    dtype = "bfloat16" if bfloat16 else "float32"
     return {"device": device, "processor": name, "threads": torch.get_num_threads(), "dtype": dtype}
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows as much
+@functools.cache
+def matmul_tflops(device: str, bfloat16: bool, threads: int) -> float:
+    """What a product of two large square matrices reaches there: TFLOP/s, the best of some; `threads` have torch's CPU.
+
+    The measure of what a training could reach. The size grows until one takes a twentieth of a second.
+    """
+    size, seconds = 512, 0.0
+    while seconds < 0.05:
+        size *= 2
+        matrix = torch.ones((size, size), device=device, dtype=torch.bfloat16 if bfloat16 else torch.float32)
+        seconds = min(_seconds(lambda m=matrix: m @ m, device) for _ in range(3))  # type: ignore[misc]
+    return 2 * size**3 / seconds / 1e12
+
+
+def _seconds(work: Callable[[], object], device: str) -> float:
+    start = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+@functools.cache
+def _cpu() -> tuple[str, frozenset[str]]:
+    """Name and instruction set flags of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows the name alone
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def resident(source: dict[str, np.ndarray], device: str) -> dict[str, Any]:
-    """The arrays as tensors in the GPU's memory, where they take less than 60 % of what is free; else as they are."""
-    if device == "cuda" and sum(a.nbytes for a in source.values()) < 0.6 * torch.cuda.mem_get_info()[0]:
-        return {name: torch.from_numpy(np.array(array)).to(device) for name, array in source.items()}
-    return source
-
-
-def fetch(source: dict[str, Any], rows: np.ndarray, device: torch.device) -> dict[str, Tensor]:
-    """Rows of every array as tensors on the device."""
-    if isinstance(source["labels"], Tensor):
-        wanted = torch.from_numpy(rows).to(device)
-        return {name: tensor[wanted] for name, tensor in source.items()}
-    pinned = device.type == "cuda"
-    batch = {name: torch.from_numpy(array[rows]) for name, array in source.items()}
-    return {name: (t.pin_memory() if pinned else t).to(device, non_blocking=pinned) for name, t in batch.items()}
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = values.get("model name") or platform.processor() or platform.machine()
+    return name, frozenset(values.get("flags", "").split())

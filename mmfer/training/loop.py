@@ -1,6 +1,10 @@
-"""The epochs of a network: batches, steps, validation, the best epoch, and a checkpoint after each."""
+"""The epochs of a network: batches, steps, validation, the best epoch, and a checkpoint after each.
+
+Within an epoch nothing waits for the device: rows, mixing and the sums of loss and hits stay on it.
+"""
 
 import copy
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -11,6 +15,8 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from mmfer.config import TrainParams
@@ -18,16 +24,18 @@ from mmfer.data.splits import Rows
 from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare
 from mmfer.systems.layers import Network
-from mmfer.training.device import choose_device, conditions, fetch, resident, uses_bfloat16
+from mmfer.training import processes
+from mmfer.training.device import choose_device, conditions, matmul_tflops, uses_bfloat16
 from mmfer.training.ema import update_average
-from mmfer.training.mixup import mix, smooth_targets
+from mmfer.training.feed import Feed
+from mmfer.training.mixup import draw_mixes, mix, smooth_targets
 from mmfer.training.schedule import learning_rate
 from mmfer.training.state import State, save_checkpoint, start_state
 
 
 def fit_network(
     network: Network,
-    source: dict[str, np.ndarray],
+    feed: Feed,
     rows: Rows,
     params: TrainParams,
     seed: int,
@@ -37,41 +45,60 @@ def fit_network(
 ) -> tuple[nn.Module, dict[str, Any], pd.DataFrame]:
     """Train until the epochs or the patience are used up -> network, facts for model.json, history.
 
-    `source` holds the stored arrays that the network reads, and the labels. Once time.monotonic() is `pause_at` the
-    training stops after its epoch with a MmferError; called again it goes on from the checkpoint, to the same weights.
+    `feed` holds what the network reads. Once time.monotonic() is `pause_at` the training stops after its epoch with a
+    Paused error; called again it goes on from the checkpoint, to the same weights.
     """
     device = choose_device(params.device)
-    source = resident(source, device)
-    network.to(device, memory_format=torch.channels_last)
+    count = len(rows.train) * feed.copies
+    size = min(params.samples_per_epoch or count, count)
+    feed, steps = ready(network, feed, params, size)
+    flops = flops_of_sample(network, feed, rows.train)
     state = start_state(network, params, checkpoint)
-    size = min(params.samples_per_epoch or len(rows.train), len(rows.train))
     bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=None)
     while not _finished(state, params):
-        record = _epoch(state, source, rows, size, params, seed)
-        save_checkpoint(state, checkpoint)
-        log(_slashed(record), state.epoch)
-        bar.update()
-        _say(bar, record)
-        if time.monotonic() >= pause_at and not _finished(state, params):
-            raise MmferError(
-                f"training paused after epoch {state.epoch} of {params.epochs}: the {params.max_minutes:g} minutes of "
-                "train.max_minutes are over; run it again and it goes on from there"
-            )
+        record = _epoch(state, feed, rows, size, params, seed)
+        if processes.rank() == 0:
+            save_checkpoint(state, checkpoint)
+            log(slashed(record), state.epoch)
+            bar.update()
+            _say(bar, record)
+        if processes.agreed(time.monotonic() >= pause_at) and not _finished(state, params):
+            raise Paused(f"training paused after epoch {state.epoch} of {params.epochs}")
     bar.close()
     result = state.result
     if params.select == "best":
         result.load_state_dict(state.best["weights"])
-    seen = state.epoch * (size // params.batch_size) * params.batch_size
+    seen = state.epoch * steps * params.batch_size
     facts = {
         "epochs": state.epoch,
         "chosen_epoch": state.best["epoch"] if params.select == "best" else state.epoch,
         "samples_seen": seen,
-        "rows": len(rows.train),
+        "rows": count,
         "parameters": sum(p.numel() for p in result.parameters()),
     }
-    dtype = "bfloat16" if uses_bfloat16(params.precision, device) else "float32"
-    spent = speed(seen, state.seconds) | conditions(device, dtype)
+    bfloat16 = uses_bfloat16(params.precision, device)
+    spent = speed(seen, state.seconds) | conditions(device, bfloat16)
+    spent |= reached(flops, spent["samples_per_second"], device, bfloat16)
     return result.eval(), {"result": facts, "execution": spent}, pd.DataFrame(state.history)
+
+
+class Paused(MmferError):
+    """A training that stopped before its end, and goes on from there when it is run again."""
+
+
+def ready(network: Network, feed: Feed, params: TrainParams, size: int) -> tuple[Feed, int]:
+    """Network and feed on the device of the training; the feed there, and the number of steps in `size` samples."""
+    device = choose_device(params.device)
+    steps = size // params.batch_size
+    if not steps:
+        raise MmferError(f"train.batch_size: {params.batch_size} is more than the {size} rows of an epoch; lower it")
+    network.to(device, memory_format=torch.channels_last)
+    return feed.on(device, is_compiled(params, device)), steps
+
+
+def is_compiled(params: TrainParams, device: str) -> bool:
+    """Whether networks go through torch.compile: as params say, else on CUDA."""
+    return device == "cuda" if params.compile is None else params.compile
 
 
 def speed(samples: int, seconds: float) -> dict[str, float]:
@@ -79,12 +106,38 @@ def speed(samples: int, seconds: float) -> dict[str, float]:
     return {"minutes": round(seconds / 60, 2), "samples_per_second": round(samples / seconds, 1)}
 
 
-def epoch_rows(train: np.ndarray, epoch: int, size: int, seed: int) -> np.ndarray:
-    """The `size` rows of one epoch: the training rows in random order, passed through again and again."""
-    places = np.arange(epoch * size, (epoch + 1) * size)
-    passes = places // len(train)
-    orders = {p: np.random.default_rng([seed, 1, int(p)]).permutation(train) for p in np.unique(passes)}
-    return np.concatenate([orders[p][places[passes == p] % len(train)] for p in orders])
+def reached(flops_each: int, samples_per_second: float, device: str, bfloat16: bool) -> dict[str, float]:
+    """TFLOP/s of a training, and their share of those of a matrix product, measured here and now."""
+    tflops = flops_each * samples_per_second / 1e12
+    possible = processes.count() * matmul_tflops(device, bfloat16, torch.get_num_threads())
+    return {"tflops": float(f"{tflops:.3g}"), "matmul_share": float(f"{tflops / possible:.3g}")}
+
+
+def flops_of_sample(network: Network, feed: Feed, rows: np.ndarray) -> int:
+    """Floating point operations of a training step for each sample, forward and backward, counted by torch."""
+    some = torch.from_numpy(rows[:2]).to(feed.rows_on)
+    inputs = prepare({k: v.to("meta") for k, v in feed.fetch(some).items()}, network.inputs)
+    with FlopCounterMode(display=False) as counter:
+        copy.deepcopy(network).to("meta").train()(**inputs).sum().backward()
+    return counter.get_total_flops() // 2
+
+
+@functools.lru_cache(maxsize=2)
+def _order(count: int, number: int, seed: int) -> np.ndarray:
+    """The random order of the samples of a pass."""
+    return np.random.default_rng([seed, 1, number]).permutation(count)
+
+
+def epoch_samples(train: np.ndarray, copies: int, epoch: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `size` samples of one epoch: training rows (size,), and numbers of their copies (size,).
+
+    A pass is each row with each of `copies` numbers, in random order; the next pass has numbers of its own.
+    """
+    count = len(train) * copies
+    passes, places = np.divmod(np.arange(epoch * size, (epoch + 1) * size), count)
+    numbers = range(passes[0], passes[-1] + 1)
+    sample = np.concatenate([_order(count, int(p), seed)[places[passes == p]] for p in numbers])
+    return train[sample // copies], sample % copies + passes * copies
 
 
 def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
@@ -99,30 +152,30 @@ def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
     return -(targets * log_p + (1 - targets) * log_q).sum(dim=1).mean()
 
 
-def assess(network: Network, source: dict[str, Any], rows: np.ndarray, batch_size: int = 512) -> dict[str, float]:
+def assess(network: Network, feed: Feed, rows: np.ndarray, batch_size: int = 512) -> dict[str, float]:
     """Mean cross entropy and accuracy of a network over some rows."""
     network.eval()
-    device = next(network.parameters()).device
-    total, right = 0.0, 0
+    own = torch.from_numpy(processes.part(rows)).to(feed.rows_on)
+    sums = torch.zeros(2, device=feed.device)
     with torch.inference_mode():
-        for start in range(0, len(rows), batch_size):
-            batch = fetch(source, rows[start : start + batch_size], device)
+        for some in own.split(batch_size):
+            batch = feed.fetch(some)
             logits = network(**prepare(batch, network.inputs))
-            total += nn.functional.cross_entropy(logits, batch["labels"], reduction="sum").item()
-            right += (logits.argmax(1) == batch["labels"]).sum().item()
+            sums[0] += nn.functional.cross_entropy(logits, batch["labels"], reduction="sum")
+            sums[1] += (logits.argmax(1) == batch["labels"]).sum()
+    total, right = processes.summed(sums).tolist()
     return {"loss": total / len(rows), "accuracy": right / len(rows)}
 
 
-def _epoch(
-    state: State, source: dict[str, Any], rows: Rows, size: int, params: TrainParams, seed: int
-) -> dict[str, float]:
+def _epoch(state: State, feed: Feed, rows: Rows, size: int, params: TrainParams, seed: int) -> dict[str, float]:
     """Train one epoch and validate -> its row of the history, which the state holds too."""
     begin = time.perf_counter()
     rate = learning_rate(params.learning_rate, params.schedule, state.epoch / params.epochs)
     record = {"epoch": state.epoch + 1, "learning_rate": rate}
-    record |= _train_epoch(state, source, epoch_rows(rows.train, state.epoch, size, seed), params, seed)
+    samples = epoch_samples(rows.train, feed.copies, state.epoch, size, seed)
+    record |= train_epoch(state, feed, samples, params, seed)
     if len(rows.val):
-        record |= {f"val_{k}": v for k, v in assess(state.result, source, rows.val).items()}
+        record |= {f"val_{k}": v for k, v in assess(state.result, feed, rows.val).items()}
     state.epoch += 1
     state.seconds += time.perf_counter() - begin
     record["minutes"] = round(state.seconds / 60, 3)
@@ -131,51 +184,68 @@ def _epoch(
     return record
 
 
-def _train_epoch(
-    state: State, source: dict[str, Any], rows: np.ndarray, params: TrainParams, seed: int
+def train_epoch(
+    state: State, feed: Feed, samples: tuple[np.ndarray, np.ndarray], params: TrainParams, seed: int
 ) -> dict[str, float]:
-    """Steps over batches of some rows, what is left over dropped -> mean loss and accuracy."""
-    device = next(state.network.parameters()).device
+    """Steps over batches of some rows and copies, what is left over dropped -> mean loss and accuracy."""
     rng = np.random.default_rng([seed, 2, state.epoch])
-    torch.manual_seed(int(rng.integers(2**62)))  # dropout; with rng it makes an epoch the same after a resume
+    torch.manual_seed(int(rng.integers(2**62)) + processes.rank())  # dropout; the same after a resume
     state.network.train()
-    starts = range(0, len(rows) - params.batch_size + 1, params.batch_size)
-    if not starts:
-        raise MmferError(
-            f"train.batch_size: {params.batch_size} is more than the {len(rows)} rows of an epoch; lower it"
-        )
-    total, right = torch.zeros((), device=device), torch.zeros((), device=device)
-    for step, start in enumerate(tqdm(starts, leave=False, unit="batch", disable=None)):
-        progress = (state.epoch + step / len(starts)) / params.epochs
+    steps = len(samples[0]) // params.batch_size
+    rows, copies = (torch.from_numpy(part).to(feed.rows_on).split(params.batch_size) for part in samples)
+    own = processes.part(range(params.batch_size))
+    mixes = [part.to(feed.device) for part in draw_mixes(rng, params.mixup, steps, len(own))] if params.mixup else []
+    totals = torch.zeros(2, device=feed.device)  # of loss, and of samples that are right
+    for step in tqdm(range(steps), leave=False, unit="batch", disable=None):
+        progress = (state.epoch + step / steps) / params.epochs
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(params.learning_rate, params.schedule, progress)
-        value, correct = _step(state, fetch(source, rows[start : start + params.batch_size], device), params, rng)
+        batch = feed.samples(processes.part(rows[step]), processes.part(copies[step]))
+        totals += train_step(state, batch, params, [part[step] for part in mixes])
         if state.average is not None:
-            update_average(state.average, state.network, params.ema, state.epoch * len(starts) + step)
-        total += value
-        right += correct
-    mean = total.item() / len(starts)
+            update_average(state.average, state.network, params.ema, state.epoch * steps + step)
+    total, right = processes.summed(totals).tolist()
+    mean = total / (steps * params.batch_size)
     if not math.isfinite(mean):
         raise MmferError(f"training: the loss is {mean} in epoch {state.epoch + 1}; lower train.learning_rate")
-    return {"train_loss": mean, "train_accuracy": right.item() / (len(starts) * params.batch_size)}
+    return {"train_loss": mean, "train_accuracy": right / (steps * params.batch_size)}
 
 
-def _step(
-    state: State, batch: dict[str, Tensor], params: TrainParams, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """One update of the weights -> loss of the batch, and how many of it are right."""
+def train_step(state: State, batch: dict[str, Tensor], params: TrainParams, mixing: list[Tensor]) -> Tensor:
+    """One update of the weights; `mixing`: partners and share of mixup, or nothing -> sums (2,) of loss and hits."""
     device = batch["labels"].device.type
-    targets = smooth_targets(batch["labels"], state.network.n_classes, params.label_smoothing)
-    inputs, targets = mix(prepare(batch, state.network.inputs), targets, params.mixup, rng)
-    with torch.autocast(device, torch.bfloat16, enabled=uses_bfloat16(params.precision, device)):
-        logits = state.network(**inputs)
-    # A system whose objective is its point brings it along.
-    own = getattr(state.network, "loss", None)
-    value = own(logits.float(), targets) if own else loss(logits.float(), targets, params.loss)
+    of_batch = _objective(is_compiled(params, device))
+    bfloat16 = uses_bfloat16(params.precision, device)
+    value, right = of_batch(state.trained, batch, params.label_smoothing, params.loss, bfloat16, mixing)
+    own = len(batch["labels"])
     state.optimizer.zero_grad(set_to_none=True)
-    value.backward()
+    # Gradients are averaged over the processes, whose parts of the batch may differ by a sample.
+    (value * (own * processes.count() / params.batch_size)).backward()
     state.optimizer.step()
-    return value.detach(), (logits.detach().argmax(1) == targets.argmax(1)).sum()
+    return torch.stack([value.detach() * own, right])
+
+
+@functools.cache
+def _objective(compiled: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+    """One function for all trainings of a process, so that what was compiled for one seed or fold serves the next."""
+    return torch.compile(objective, dynamic=False) if compiled else objective
+
+
+def objective(
+    network: nn.Module, batch: dict[str, Tensor], smoothing: float, kind: str, bfloat16: bool, mixing: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Mean loss of a batch as it is stored, mixed as `mixing` says, and how many of it are right."""
+    inner = network.module if isinstance(network, DistributedDataParallel) else network
+    targets = smooth_targets(batch["labels"], inner.n_classes, smoothing)
+    inputs = prepare(batch, inner.inputs)
+    if mixing:
+        inputs, targets = mix(inputs, targets, *mixing)
+    with torch.autocast(batch["labels"].device.type, torch.bfloat16, enabled=bfloat16):
+        logits = network(**inputs)
+    # A system whose objective is its point brings it along.
+    own = getattr(inner, "loss", None)
+    value = own(logits.float(), targets) if own else loss(logits.float(), targets, kind)
+    return value, (logits.detach().argmax(1) == targets.argmax(1)).sum()
 
 
 def _finished(state: State, params: TrainParams) -> bool:
@@ -190,7 +260,7 @@ def _keep_best(state: State, record: dict[str, float], params: TrainParams) -> N
         state.best = {"accuracy": value, "epoch": state.epoch, "weights": weights}
 
 
-def _slashed(record: dict[str, float]) -> dict[str, float]:
+def slashed(record: dict[str, float]) -> dict[str, float]:
     """MLflow's way to group metrics: train_loss -> train/loss."""
     return {key.replace("train_", "train/").replace("val_", "val/"): value for key, value in record.items()}
 

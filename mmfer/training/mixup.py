@@ -11,16 +11,18 @@ def smooth_targets(labels: Tensor, n_classes: int, smoothing: float) -> Tensor:
     return targets * (1 - smoothing) + smoothing / n_classes
 
 
-def mix(
-    inputs: dict[str, Tensor], targets: Tensor, alpha: float, rng: np.random.Generator
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Each sample mixed with another of its batch: inputs and targets (n, C) in one proportion from Beta(alpha, alpha).
+def draw_mixes(rng: np.random.Generator, alpha: float, steps: int, size: int) -> tuple[Tensor, Tensor]:
+    """For each of `steps` batches of `size` samples: the partner of each sample, (steps, size) int64, and its share.
 
-    The larger share is the sample's own. Alpha 0 mixes nothing.
+    The share (steps,) float32 is from Beta(alpha, alpha), at most a half: the larger part is the sample's own.
     """
-    if alpha == 0:
-        return inputs, targets
-    share = float(rng.beta(alpha, alpha))
-    share = max(share, 1 - share)
-    other = torch.from_numpy(rng.permutation(len(targets))).to(targets.device)
-    return {k: v.lerp(v[other], 1 - share) for k, v in inputs.items()}, targets.lerp(targets[other], 1 - share)
+    partners, shares = np.empty((steps, size), np.int64), np.empty(steps, np.float32)
+    for step in range(steps):
+        share = rng.beta(alpha, alpha)
+        partners[step], shares[step] = rng.permutation(size), min(share, 1 - share)
+    return torch.from_numpy(partners), torch.from_numpy(shares)
+
+
+def mix(inputs: dict[str, Tensor], targets: Tensor, partner: Tensor, share: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Each sample mixed with its partner: inputs and targets (n, C) in one proportion."""
+    return {k: v.lerp(v[partner], share) for k, v in inputs.items()}, targets.lerp(targets[partner], share)

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from mmfer.config import TrainParams
 from mmfer.files import new_file
 from mmfer.systems.layers import Network
+from mmfer.training import processes
 
 
 @dataclass
@@ -18,6 +21,7 @@ class State:
     """All that changes while a network trains; a checkpoint holds it."""
 
     network: Network
+    trained: nn.Module  # the network as it is called in training: itself, or what keeps it equal in all processes
     average: Network | None
     optimizer: torch.optim.Optimizer
     epoch: int = 0
@@ -39,8 +43,10 @@ def start_state(network: Network, params: TrainParams, checkpoint: Path) -> Stat
         betas=(params.beta1, params.beta2),
         eps=params.epsilon,
         weight_decay=params.weight_decay,
+        fused=True,
     )
-    state = State(network, copy.deepcopy(network).eval() if params.ema else None, optimizer)
+    average = copy.deepcopy(network).eval() if params.ema else None
+    state = State(network, DistributedDataParallel(network) if processes.count() > 1 else network, average, optimizer)
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         for name in ("network", "average", "optimizer"):

@@ -5,7 +5,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import mean
@@ -20,12 +20,14 @@ from mmfer.config import TrainParams
 from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
 from mmfer.errors import MmferError
-from mmfer.face.prepare import prepare, stored_names
+from mmfer.face.prepare import prepare
 from mmfer.files import new_folder, write_json
+from mmfer.training import processes
 from mmfer.training.calibration import fit_temperature
-from mmfer.training.device import conditions
-from mmfer.training.loop import fit_network, speed
-from mmfer.training.models import Model, build, holds_run, model_facts, model_name, save_model
+from mmfer.training.device import choose_device, conditions
+from mmfer.training.feed import Feed, all_arrays, open_feed
+from mmfer.training.loop import Paused, fit_network, slashed, speed
+from mmfer.training.models import HISTORY, Model, build, holds_run, model_facts, model_name, save_model
 from mmfer.training.runs import digest_inputs, run_hash
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
@@ -39,52 +41,93 @@ class Trained(NamedTuple):
     curves: pd.DataFrame  # a row for each epoch of each fold and seed; without rows where estimators were fitted
 
 
+@dataclass(frozen=True)
+class Training:
+    """One training: its facts for model.json, among them `run`, what it reads, and how."""
+
+    facts: dict[str, Any]
+    feed: Feed
+    rows: Rows
+    params: TrainParams
+
+    @property
+    def name(self) -> str:
+        """Of its folder among those of the system."""
+        return model_name(self.facts["fold"], self.facts["seed"])
+
+
 def train_all(
     data: Path, system: tuple[str, dict], params: TrainParams, log: Callable[[dict, int, dict[str, int]], None]
 ) -> Trained:
     """Train one system for every fold and seed, and write data/models/<system>.
 
     `log` gets each epoch: metrics, number, and which of several models it is of, {"fold": 0, "seed": 1} or {"seed": 1};
-    {} where there is but one.
+    {} where there is but one. So it does for models that were trained elsewhere and wait in .checkpoints.
 
     The folder is replaced as a whole when all are trained; until then finished ones wait in .checkpoints. Models of the
     former folder that are wanted again are copied instead. MmferError where the options of `params` cannot be, and
     after `params.max_minutes`: what was trained till then is kept, and the next call goes on from there.
     """
+    models = data / "models" / system[0]
+    with processes.joined(choose_device(params.device)):
+        trainings = plan(data, system, params)
+        missing = [t for t in trainings if processes.agreed(not holds_run(models / t.name, t.facts["run"]))]
+        waiting = [t for t in missing if (CHECKPOINTS / t.facts["run"]).exists()]
+        pause_at = time.monotonic() + 60 * params.max_minutes if params.max_minutes else math.inf
+        for training in missing:
+            named = partial(_log_of, log, _which(training) if len(trainings) > 1 else {})
+            try:
+                train_model(CHECKPOINTS / training.facts["run"], training, named, pause_at)
+            except Paused as paused:
+                raise Paused(
+                    f"{paused}: the {params.max_minutes:g} minutes of train.max_minutes are over; run it again and it "
+                    "goes on from there"
+                ) from None
+        if processes.rank() == 0:
+            _gather(models, trainings, missing)
+    ready = len(trainings) - len(missing) + len(waiting)
+    print(f"{len(trainings) - ready} trained, {ready} taken as they were (same data, parameters and code)", flush=True)
+    return _together([models / t.name for t in trainings], ready)
+
+
+def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Training]:
+    """All trainings of one system on the data set in a folder: each fold with each seed."""
     faces = open_faceset(data / "augmented", needs=("images",))
     values = open_faceset(data / "features", needs=("landmarks", "hog"))
     model = build(model_facts(*system, values))
-    source = stored_arrays(faces, values, model.inputs)
-    read = digest_inputs(model, source)
+    feed = open_feed(faces, values, model.inputs)
+    read = digest_inputs(model, all_arrays(feed))
     # Of all folds before any is trained, so that what is wrong in the last stops before the first.
     rows = {fold: seen_rows(faces, fold, params, model) for fold in folds_of(values.index)}
     network = isinstance(model, nn.Module)
     if network:
-        _refuse(system[0], model, params, rows)
-    seeds = params.seeds if network else params.seeds[:1]  # an estimator has no random start: one fit stands for all
-    runs = [(fold, seed) for fold in rows for seed in seeds]
-    pause_at = time.monotonic() + 60 * params.max_minutes if params.max_minutes else math.inf
-    models, finished = data / "models" / system[0], []
-    with new_folder(models) as folder:
-        for fold, seed in runs:
+        _refuse(system[0], model, params, rows, feed)
+    trainings = []
+    for fold, part in rows.items():
+        for seed in params.seeds if network else params.seeds[:1]:  # an estimator has no random start: one fit for all
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
-            facts["run"] = run_hash(facts, read, rows[fold])
-            trained = models / model_name(fold, seed)
-            if not holds_run(trained, facts["run"]):
-                trained = CHECKPOINTS / facts["run"]
-                named = partial(_log_of, log, _which(fold, seed) if len(runs) > 1 else {})
-                train_model(trained, facts, source, rows[fold], params, named, pause_at)
-                finished.append(trained)
-            _copy(trained, folder / model_name(fold, seed), facts)
-    for trained in finished:
-        shutil.rmtree(trained)
-    reused = len(runs) - len(finished)
-    print(f"{len(finished)} trained, {reused} taken as they were (same data, parameters and code)", flush=True)
-    return _together([models / model_name(fold, seed) for fold, seed in runs], reused)
+            run = run_hash(facts, read, part)
+            trainings.append(Training(facts | {"run": run}, feed, part, params))
+    return trainings
 
 
-def _refuse(name: str, network: nn.Module, params: TrainParams, rows: dict[int, Rows]) -> None:
+def _gather(models: Path, trainings: list[Training], finished: list[Training]) -> None:
+    """Write the folder of a system's models from its former one and from those that wait in .checkpoints."""
+    with new_folder(models) as folder:
+        for training in trainings:
+            trained = CHECKPOINTS / training.facts["run"] if training in finished else models / training.name
+            _copy(trained, folder / training.name, training.facts)
+    for training in finished:
+        shutil.rmtree(CHECKPOINTS / training.facts["run"])
+
+
+def _refuse(name: str, network: nn.Module, params: TrainParams, rows: dict[int, Rows], feed: Feed) -> None:
     """MmferError for options that could only be ignored."""
+    if params.copies and feed.faces:
+        raise MmferError(
+            f"params.yaml: train.copies: {params.copies} would be ignored: augment.mode is online, where each pass "
+            "draws others; set augment.copies, or augment.mode to stored"
+        )
     if params.loss != "softmax" and hasattr(network, "loss"):
         raise MmferError(
             f"params.yaml: train.loss: {params.loss} would be ignored: {name} brings its own; give it "
@@ -102,7 +145,8 @@ def _refuse(name: str, network: nn.Module, params: TrainParams, rows: dict[int, 
         )
 
 
-def _which(fold: int, seed: int) -> dict[str, int]:
+def _which(training: Training) -> dict[str, int]:
+    fold, seed = training.facts["fold"], training.facts["seed"]
     return {"seed": seed} if fold < 0 else {"fold": fold, "seed": seed}
 
 
@@ -124,13 +168,6 @@ def _together(models: list[Path], reused: int) -> Trained:
     return Trained(summary, spent, table)
 
 
-def stored_arrays(faces: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The arrays of augmented and features FaceSets that hold these inputs, by name, and the labels (N,) int64."""
-    stored = {"images": faces.images, "landmarks": values.landmarks, "hog": values.hog}
-    labels = faces.index["label"].to_numpy(dtype=np.int64)
-    return {name: stored[name] for name in stored_names(inputs)} | {"labels": labels}
-
-
 def seen_rows(faces: FaceSet, fold: int, params: TrainParams, model: Any) -> Rows:
     """Rows of one fold; of the copies of its training faces those that params and an estimator's own block ask for."""
     rows, index = split_rows(faces, fold, params.select), faces.index
@@ -140,36 +177,41 @@ def seen_rows(faces: FaceSet, fold: int, params: TrainParams, model: Any) -> Row
     return replace(rows, train=train)
 
 
-def train_model(
-    folder: Path,
-    facts: dict[str, Any],
-    source: dict[str, np.ndarray],
-    rows: Rows,
-    params: TrainParams,
-    log: Callable[[dict, int], None],
-    pause_at: float = math.inf,
-) -> None:
-    """Train the model that the facts describe and write its folder, if it is not there already."""
-    if folder.exists():
-        return
+def train_model(folder: Path, training: Training, log: Callable[[dict, int], None], pause_at: float = math.inf) -> None:
+    """Train one model and write its folder; of one that is there already the epochs are logged."""
+    facts, feed, rows, params = training.facts, training.feed, training.rows, training.params
+    if processes.agreed(folder.exists()):
+        return log_history(folder, log)
     torch.manual_seed(facts["seed"])
     model, history, checkpoint = build(facts), None, folder.with_suffix(".pt")
-    network, seed = isinstance(model, nn.Module), facts["seed"]
-    if network:
-        model, found, history = fit_network(model, source, rows, params, seed, checkpoint, log, pause_at)
+    if isinstance(model, nn.Module):
+        model, found, history = fit_network(model, feed, rows, params, facts["seed"], checkpoint, log, pause_at)
     else:
-        found = fit_estimator(model, source, rows.train)
-    found["result"] |= calibrated(Model(facts, model), source, rows.val, found["execution"]["device"])
-    save_model(folder, facts | found, model, history)
-    checkpoint.unlink(missing_ok=True)
+        found = fit_estimator(model, feed, rows.train)
+    found["result"] |= calibrated(Model(facts, model), feed, rows.val, found["execution"]["device"])
+    if processes.rank() == 0:
+        save_model(folder, facts | found, model, history)
+        checkpoint.unlink(missing_ok=True)
+    processes.agreed(None)
 
 
-def calibrated(model: Model, source: dict[str, np.ndarray], val: np.ndarray, device: str) -> dict[str, float]:
+def log_history(folder: Path, log: Callable[[dict, int], None]) -> None:
+    """Log the epochs of a model that was trained elsewhere, as its training would have."""
+    if (folder / HISTORY).exists():
+        for record in pd.read_csv(folder / HISTORY).to_dict("records"):
+            log(slashed(record), int(record["epoch"]))
+
+
+def calibrated(model: Model, feed: Feed, val: np.ndarray, device: str) -> dict[str, float]:
     """The temperature of a model's probabilities, fitted on validation rows; nothing where there are none."""
     if not len(val):
         return {}
-    stored = {name: array[val] for name, array in source.items()}
+    stored = _rows(feed, val)
     return {"temperature": round(fit_temperature(model.predict(stored, device), stored["labels"]), 4)}
+
+
+def _rows(feed: Feed, rows: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array[rows] for name, array in feed.arrays.items()}
 
 
 def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
@@ -181,10 +223,10 @@ def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
     write_json(folder / "model.json", former | facts)
 
 
-def fit_estimator(model: Any, source: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
+def fit_estimator(model: Any, feed: Feed, rows: np.ndarray) -> dict[str, Any]:
     """Fit a scikit-learn system on some rows -> facts for model.json."""
     start = time.perf_counter()
-    stored = {name: torch.from_numpy(array[rows]) for name, array in source.items()}
+    stored = {name: torch.from_numpy(array) for name, array in _rows(feed, rows).items()}
     model.fit({name: x.numpy() for name, x in prepare(stored, model.inputs).items()}, stored["labels"].numpy())
-    spent = speed(len(rows), time.perf_counter() - start) | conditions("cpu", "float64")
+    spent = speed(len(rows), time.perf_counter() - start) | conditions("cpu", bfloat16=False) | {"dtype": "float64"}
     return {"result": {"samples_seen": len(rows), "rows": len(rows)}, "execution": spent}

@@ -4,23 +4,30 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from scipy import stats
 
 from mmfer.config import AugmentParams, EvaluateParams
 from mmfer.data.faceset import open_faceset
 from mmfer.face import augment
-from mmfer.face.augment import draws, motions, random_copies, tones_and_boxes
+from mmfer.face.augment import draw_key, draws, motions, random_copies, tones_and_boxes
 from mmfer.face.geometry import warp
 from tests.tiny import write_tiny
 
 PLAIN = {"brightness": 0.0, "contrast": 0.0, "erase": 0.0}
 
 
-def numbers_of(rng, **columns):
-    """Random numbers of 200 copies, (200, N_DRAWS), some columns given: c0=0.3."""
-    numbers = rng.random((200, augment.N_DRAWS))
+def numbers_of(rng, n=200, **columns):
+    """Random numbers of n copies, (n, N_DRAWS), some columns given: c0=0.3."""
+    numbers = rng.random((n, augment.N_DRAWS))
     for name, value in columns.items():
         numbers[:, int(name[1:])] = value
-    return numbers
+    return torch.from_numpy(numbers)
+
+
+def drawn(parents, copies, key):
+    """`draws` of arrays."""
+    return draws(torch.from_numpy(parents), torch.from_numpy(copies), key).numpy()
 
 
 def by_hand(row, params):
@@ -40,7 +47,7 @@ def by_hand(row, params):
 )
 def test_motions_are_mirror_scale_and_turn_about_the_middle_then_a_shift(rng, params):
     numbers = numbers_of(rng)
-    expected = [by_hand(row, params)[:2] for row in numbers]
+    expected = [by_hand(row, params)[:2] for row in numbers.numpy()]
     np.testing.assert_allclose(motions(numbers, params), expected, atol=1e-9)
 
 
@@ -49,7 +56,7 @@ def test_a_copy_is_aligned_then_moved_and_is_one_warp_of_the_raw_image(face_data
     params = AugmentParams(**PLAIN)
     parents, copies = np.repeat(np.arange(20), 3), np.tile([0, 1, 5], 20)
     images, transforms = random_copies(raw, clean, parents, copies, params)
-    numbers = draws(parents, copies, (0, augment.zlib.crc32(b"faces")))
+    numbers = drawn(parents, copies, draw_key(params, "faces"))
     how = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
     differences = []
     for row, parent in enumerate(parents):
@@ -98,11 +105,10 @@ def test_an_erased_box_is_one_grey_and_all_around_it_is_untouched(face_data):
     rows, first = np.arange(40), np.ones(40, int)
     plain, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN))
     erased, _ = random_copies(raw, clean, rows, first, AugmentParams(**PLAIN | {"erase": 1.0, "erase_px": 20}))
-    _, boxes = tones_and_boxes(
-        draws(rows, first, (0, augment.zlib.crc32(b"faces"))), AugmentParams(erase=1.0, erase_px=20)
-    )
+    params = AugmentParams(erase=1.0, erase_px=20)
+    _, boxes = tones_and_boxes(torch.from_numpy(drawn(rows, first, draw_key(params, "faces"))), params)
     greys = []
-    for before, after, (x0, y0, x1, y1, _) in zip(plain, erased, boxes, strict=True):
+    for before, after, (x0, y0, x1, y1, _) in zip(plain, erased, boxes.numpy(), strict=True):
         inside = after[y0:y1, x0:x1]
         if inside.size:
             assert inside.min() == inside.max()
@@ -114,7 +120,8 @@ def test_an_erased_box_is_one_grey_and_all_around_it_is_untouched(face_data):
 
 
 def test_boxes_lie_anywhere_and_have_sides_up_to_the_largest(rng):
-    _, boxes = tones_and_boxes(rng.random((4000, augment.N_DRAWS)), AugmentParams(erase=1.0, erase_px=20))
+    _, boxes = tones_and_boxes(numbers_of(rng, 4000), AugmentParams(erase=1.0, erase_px=20))
+    boxes = boxes.numpy()
     width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     for side in (width, height):
         assert side.max() in (19, 20, 21)  # corners are cut to whole pixels
@@ -127,10 +134,10 @@ def test_boxes_lie_anywhere_and_have_sides_up_to_the_largest(rng):
 
 def test_shares_of_mirrored_and_erased_copies_are_those_of_the_parameters(rng):
     params = AugmentParams(mirror=0.3, erase=0.4, erase_px=10)
-    numbers = rng.random((4000, augment.N_DRAWS))
+    numbers = numbers_of(rng, 4000)
     assert abs((np.linalg.det(motions(numbers, params)[:, :, :2]) < 0).mean() - 0.3) < 0.03
     _, boxes = tones_and_boxes(numbers, params)
-    assert abs((boxes[:, 2] > boxes[:, 0]).mean() - 0.4) < 0.08  # a box of less than a pixel may vanish
+    assert abs((boxes[:, 2] > boxes[:, 0]).double().mean() - 0.4) < 0.08  # a box of less than a pixel may vanish
 
 
 def test_the_first_copy_is_the_plain_face_and_fewer_copies_are_the_first_of_more(tmp_path):
@@ -178,15 +185,54 @@ def test_in_cross_validation_rejected_faces_are_tested_but_not_trained_on(tmp_pa
     assert not index["trainable"][~index["kept"]].any()
 
 
-def test_draws_depend_on_key_row_and_copy_alone():
-    parents, copies = np.repeat(np.arange(30), 4), np.tile(np.arange(4), 30)
-    everything = draws(parents, copies, (0, 1))
-    np.testing.assert_array_equal(draws(parents[50:60], copies[50:60], (0, 1)), everything[50:60])
-    assert (draws(parents, copies, (0, 2)) != everything).all()
+def splitmix(state):
+    """SplitMix64's numbers after a state, in Python's integers (Steele, Lea and Flood, 2014, figure 17)."""
+    whole = 2**64 - 1
+    while True:
+        state = (state + 0x9E3779B97F4A7C15) & whole
+        yield mixed(state)
 
 
-def test_draws_are_those_of_numpy_whatever_the_order_of_the_rows(rng):
-    parents, copies = rng.integers(0, 40, 200), rng.integers(0, 5, 200)
-    drawn = {parent: np.random.default_rng([3, 1, parent]).random((5, augment.N_DRAWS)) for parent in range(40)}
-    expected = np.stack([drawn[parent][copy] for parent, copy in zip(parents, copies, strict=True)])
-    np.testing.assert_array_equal(draws(parents, copies, (3, 1)), expected)
+def mixed(z):
+    """Its output function."""
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+    return z ^ (z >> 31)
+
+
+def test_the_generator_is_splitmix64():
+    stream = splitmix(1234567)
+    published = [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+    ]  # Rosetta Code
+    assert [next(stream) for _ in range(3)] == published
+
+
+def test_draws_are_the_stream_of_a_state_hashed_from_key_row_and_copy(rng):
+    parents, copies, key = rng.integers(0, 40_000, 20), rng.integers(0, 5000, 20), -(2**40) - 7
+    expected = []
+    for parent, copy in zip(parents.tolist(), copies.tolist(), strict=True):
+        stream = splitmix(mixed((mixed((parent + key) % 2**64) + copy) % 2**64))
+        expected.append([(next(stream) >> 40) / 2**24 for _ in range(augment.N_DRAWS)])
+    np.testing.assert_array_equal(drawn(parents, copies, key), expected)
+
+
+def test_draws_are_uniform_and_those_of_neighbours_are_independent():
+    parents, copies = np.repeat(np.arange(2000), 10), np.tile(np.arange(10), 2000)
+    numbers = drawn(parents, copies, draw_key(AugmentParams(), "faces"))
+    assert len(np.unique(numbers)) > 0.98 * numbers.size
+    for column in numbers.T:
+        assert stats.kstest(column, "uniform").pvalue > 1e-4
+    by_copy, by_parent = (numbers[step:] - 0.5 for step in (1, 10))
+    others = [(by_copy * (numbers[:-1] - 0.5)).mean(), (by_parent * (numbers[:-10] - 0.5)).mean()]
+    apart = np.corrcoef(numbers.T)[np.triu_indices(augment.N_DRAWS, 1)]
+    assert np.abs([*others, *apart]).max() < 0.04
+
+
+def test_seeds_and_data_sets_have_draws_of_their_own():
+    keys = [draw_key(AugmentParams(seed=seed), name) for seed in (0, 1, 2**32 - 1) for name in ("a", "b")]
+    assert len(set(keys)) == 6
+    rows = np.arange(30)
+    assert len({drawn(rows, rows, key).tobytes() for key in keys}) == 6

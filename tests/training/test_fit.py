@@ -12,7 +12,8 @@ from mmfer.config import TrainParams
 from mmfer.data.splits import Rows
 from mmfer.face.prepare import landmark_vector
 from mmfer.training import loop
-from mmfer.training.loop import epoch_rows, fit_network, loss
+from mmfer.training.feed import Feed
+from mmfer.training.loop import epoch_samples, fit_network, loss
 
 N, CLASSES, BATCH = 24, 3, 8
 EVERY = {
@@ -51,7 +52,7 @@ def source(rng):
 
 
 def train_params(**changes):
-    return TrainParams(**{"epochs": 3, "batch_size": BATCH, "device": "cpu"} | changes)
+    return TrainParams(**{"epochs": 3, "batch_size": BATCH, "device": "cpu", "precision": "float32"} | changes)
 
 
 def fit(source, folder, network=None, seen=None, **changes):
@@ -62,7 +63,7 @@ def fit(source, folder, network=None, seen=None, **changes):
         if seen is not None:
             seen.append(weights(network))
 
-    result, _, history = fit_network(network, source, rows, train_params(**changes), 0, folder / "c.pt", log)
+    result, _, history = fit_network(network, Feed(source), rows, train_params(**changes), 0, folder / "c.pt", log)
     return result, history
 
 
@@ -87,7 +88,7 @@ def test_training_is_what_torch_makes_of_the_same_options(source, tmp_path, chan
     steps = params.epochs * 2
     rates = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for epoch in range(params.epochs):
-        for rows in epoch_rows(np.arange(16), epoch, 16, 0).reshape(-1, BATCH):
+        for rows in epoch_samples(np.arange(16), 1, epoch, 16, 0)[0].reshape(-1, BATCH):
             logits = network(landmark_vector(torch.from_numpy(source["landmarks"][rows])))
             labels = torch.from_numpy(source["labels"][rows])
             value = nn.functional.cross_entropy(logits, labels, label_smoothing=params.label_smoothing)
@@ -166,11 +167,11 @@ def test_mixup_and_a_loss_of_its_own_change_what_is_learned(source, tmp_path):
 
 def test_a_pass_shows_every_row_once_in_an_order_of_its_own():
     train = np.arange(100, 140)
-    halves = [epoch_rows(train, epoch, 20, 0) for epoch in range(4)]
+    halves = [epoch_samples(train, 1, epoch, 20, 0)[0] for epoch in range(4)]
     first, second = np.concatenate(halves[:2]), np.concatenate(halves[2:])
     assert sorted(first) == sorted(second) == train.tolist()
     assert (first != second).any()
-    assert (first != epoch_rows(train, 0, 40, 1)).any()
+    assert (first != epoch_samples(train, 1, 0, 40, 1)[0]).any()
 
 
 def test_the_binary_loss_is_that_of_torch_summed_over_the_classes(rng):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmfer.training.mixup import mix, smooth_targets
+from mmfer.training.mixup import draw_mixes, mix, smooth_targets
 
 
 def test_smoothed_labels_are_those_of_torch(rng):
@@ -15,7 +15,8 @@ def test_smoothed_labels_are_those_of_torch(rng):
 
 def test_samples_and_labels_are_mixed_in_one_proportion_the_own_share_larger(rng):
     same = torch.eye(16)
-    inputs, targets = mix({"image": same.clone()}, same.clone(), 1.0, rng)
+    partners, shares = draw_mixes(rng, 1.0, 3, 16)
+    inputs, targets = mix({"image": same.clone()}, same.clone(), partners[1], shares[1])
     torch.testing.assert_close(inputs["image"], targets)
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(16))
     own = targets.diagonal()
@@ -24,15 +25,9 @@ def test_samples_and_labels_are_mixed_in_one_proportion_the_own_share_larger(rng
 
 
 def test_the_share_is_drawn_from_a_beta_distribution():
-    shares = []
-    for seed in range(400):
-        inputs, _ = mix({"x": torch.eye(2)}, torch.eye(2), 0.4, np.random.default_rng(seed))
-        shares.append(inputs["x"].max().item())
+    partners, shares = draw_mixes(np.random.default_rng(0), 0.4, 4000, 2)
     draws = np.random.default_rng(1).beta(0.4, 0.4, 100_000)
-    mixed = [share for share in shares if share < 1]  # half of the time a sample is mixed with itself
-    assert abs(np.mean(mixed) - np.maximum(draws, 1 - draws).mean()) < 0.03
-
-
-def test_alpha_0_mixes_nothing(rng):
-    inputs, targets = {"x": torch.eye(3)}, torch.eye(3)
-    assert mix(inputs, targets, 0, rng) == (inputs, targets)
+    assert abs(shares.mean() - np.minimum(draws, 1 - draws).mean()) < 0.01
+    assert shares.max() <= 0.5
+    assert abs((partners[:, 0] == 0).float().mean() - 0.5) < 0.05  # half of the time a sample is mixed with itself
+    assert (partners.sort(dim=1).values == torch.arange(2)).all()

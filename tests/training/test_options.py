@@ -11,6 +11,7 @@ from mmfer.config import TrainParams
 from mmfer.data.splits import Rows
 from mmfer.errors import MmferError
 from mmfer.systems import system_params
+from mmfer.training.feed import Feed
 from mmfer.training.loop import fit_network
 from mmfer.training.train import train_all
 from tests.tiny import write_tiny
@@ -23,12 +24,12 @@ SMALL = {  # kinds whose defaults are large
     "agrawal": {"filters": [4, 4]},
 }
 NETWORKS = sorted(kind for kind, system in systems.systems().items() if issubclass(system.build, nn.Module))
-PLAIN = {"epochs": 1, "batch_size": 2, "samples_per_epoch": 4, "device": "cpu"}
+PLAIN = {"epochs": 1, "batch_size": 2, "samples_per_epoch": 4, "device": "cpu", "precision": "float32"}
 OPTIONS = {  # a value other than the default of every option that changes a training
     **{"learning_rate": 0.01, "beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1, "schedule": "cosine"},
     **{"label_smoothing": 0.1, "mixup": 0.4, "ema": 0.9, "select": "best", "patience": 1, "precision": "bfloat16"},
 }
-HOW_MUCH = {"epochs", "batch_size", "samples_per_epoch", "copies", "max_minutes", "seeds", "device"}
+HOW_MUCH = {"epochs", "batch_size", "samples_per_epoch", "copies", "max_minutes", "seeds", "device", "compile"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,9 @@ def fit(kind, faces, folder, **options):
     torch.manual_seed(0)
     system, params = system_params(kind, SMALL.get(kind, {}))
     network = system.build(params, 3)
-    return fit_network(network, *faces, TrainParams(**PLAIN | options), 0, folder / "it.pt", lambda *_: None)
+    return fit_network(
+        network, Feed(faces[0]), faces[1], TrainParams(**PLAIN | options), 0, folder / "it.pt", lambda *_: None
+    )
 
 
 def numbers(network):

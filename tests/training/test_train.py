@@ -17,14 +17,22 @@ from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError
 from mmfer.training.calibration import fit_temperature
-from mmfer.training.loop import epoch_rows, loss
+from mmfer.training.loop import epoch_samples, loss
 from mmfer.training.models import load_model
 from mmfer.training.runs import SHARED_CODE
 from mmfer.training.train import train_all
 from tests.tiny import write_tiny
 
 BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
-SHORT = {"epochs": 4, "batch_size": 16, "device": "cpu", "ema": 0.9, "mixup": 0.2, "schedule": "cosine"}
+SHORT = {
+    "epochs": 4,
+    "batch_size": 16,
+    "device": "cpu",
+    "precision": "float32",
+    "ema": 0.9,
+    "mixup": 0.2,
+    "schedule": "cosine",
+}
 
 
 def ignore(metrics, step, model):
@@ -149,7 +157,7 @@ def test_a_seed_that_waits_in_checkpoints_is_kept_when_seeds_are_added(data):
     epochs = []
     three = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
     train_all(data, ("net", BLOCK), three, lambda metrics, step, model: epochs.append(step))
-    assert epochs == [3, 4, 1, 2, 3, 4]
+    assert epochs == [1, 2, 3, 4, 3, 4, 1, 2, 3, 4]  # those of the one that waits are logged again
     assert not list((data.parent / ".checkpoints").iterdir())
 
 
@@ -191,7 +199,7 @@ def test_the_temperature_is_fitted_on_the_validation_faces_alone(data):
 
 def test_every_row_is_seen_once_in_a_pass():
     train = np.arange(100, 150)
-    rows = np.concatenate([epoch_rows(train, epoch, 20, 0) for epoch in range(5)])
+    rows = np.concatenate([epoch_samples(train, 1, epoch, 20, 0)[0] for epoch in range(5)])
     assert sorted(rows[:50]) == sorted(rows[50:]) == train.tolist()
 
 
@@ -276,7 +284,10 @@ def test_what_is_the_same_on_every_run_is_apart_from_what_is_not(data):
     assert set(facts["result"]) == {*result, "parameters", "temperature"}
     execution = {"device": "cpu", "threads": torch.get_num_threads(), "dtype": "float32"}
     assert facts["execution"].items() >= execution.items()
-    assert set(facts["execution"]) == {*execution, "minutes", "samples_per_second", "processor"}
+    assert set(facts["execution"]) == {
+        *(*execution, "minutes", "samples_per_second", "processor", "tflops", "matmul_share")
+    }
+    assert 0 < facts["execution"]["matmul_share"] < 1
     assert set(trained.spent) == {"minutes", "reused"}
     assert "minutes" not in trained.curves
     assert list(trained.curves["seed"]) == [10] * 4 + [2] * 4  # as params.yaml lists them, not as folders sort

@@ -1,0 +1,137 @@
+"""Where the batches of a training come from: copies that were stored, or copies drawn anew for every pass.
+
+A pass is once over all training copies. A sample is a training row and the number of a copy. Of stored copies each is a
+row of its own, the same in every pass. Where they are drawn online a row is a face: the first pass sees the copies that
+would have been stored, the same samples in the same order, and each further pass as many new ones.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmfer.config import AugmentParams, ExtractParams
+from mmfer.data.faceset import FaceSet, open_faceset
+from mmfer.errors import MmferError
+from mmfer.face.augment import draw_key
+from mmfer.face.online import copies_on_cpu, copies_on_device
+from mmfer.face.prepare import stored_names
+
+Arrays = dict[str, Any]  # by name: arrays, memmapped or not, or tensors in a device's memory
+SHARE = 0.6  # of a device's free memory that data may take; the rest is for the network
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Raw faces and how copies of them are drawn."""
+
+    raw: Arrays  # images, landmarks and transforms of all raw faces
+    parents: Tensor  # (N,) int64: the raw face of each row
+    augment: AugmentParams
+    extract: ExtractParams
+    key: int  # of the draws
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Rows of augmented and features FaceSets, and where copies are not stored the faces to draw them of."""
+
+    arrays: Arrays  # those that hold a system's inputs, and labels (N,) int64
+    faces: Faces | None = None
+    device: str = "cpu"
+    resident: bool = False  # whether the data lie in the device's memory
+    compiled: bool = False
+
+    @property
+    def copies(self) -> int:
+        """Samples of each training row in a pass."""
+        return self.faces.augment.copies if self.faces else 1
+
+    @property
+    def rows_on(self) -> str:
+        """The device on which numbers of rows are wanted: where the data lie."""
+        return self.device if self.resident else "cpu"
+
+    def on(self, device: str, compiled: bool = False) -> "Feed":
+        """The same for networks on a device, in its memory where there is room; where there is not, that is printed."""
+        moved = replace(self, device=device, compiled=compiled)
+        if device == "cpu":
+            return moved
+        if self.faces and self.faces.extract.landmarks == "predict":
+            raise MmferError(
+                "params.yaml: extract.landmarks: predict needs dlib, which does not run on a GPU; with augment.mode: "
+                "online take transform"
+            )
+        raw = self.faces.raw if self.faces else {}
+        needed, free = sum(a.nbytes for a in [*self.arrays.values(), *raw.values()]), _free_memory(device)
+        if needed > SHARE * free:
+            print(f"{needed >> 20} MiB of data beside {free >> 20} MiB free: batches are sent to {device}", flush=True)
+            return moved
+        if self.faces:
+            there = replace(self.faces, raw=_there(raw, device), parents=self.faces.parents.to(device))
+            moved = replace(moved, faces=there)
+        return replace(moved, arrays=_there(self.arrays, device), resident=True)
+
+    def fetch(self, rows: Tensor) -> dict[str, Tensor]:
+        """Rows (n,) int64 of every array, on the device."""
+        return _fetch(self.arrays, rows, self.device)
+
+    def samples(self, rows: Tensor, copies: Tensor) -> dict[str, Tensor]:
+        """Training samples: rows (n,) and numbers of copies (n,), int64; of stored rows the number says nothing."""
+        if self.faces is None:
+            return self.fetch(rows)
+        parents = self.faces.parents[rows]
+        raw = _fetch(self.faces.raw, parents, self.device)
+        draw = _drawn_by(self.device, self.compiled)
+        parents, copies = parents.to(self.device), copies.to(self.device)
+        made = draw(raw, parents, copies, self.faces.augment, self.faces.extract, self.faces.key)
+        labels = _fetch({"labels": self.arrays["labels"]}, rows, self.device)
+        return {name: made[name] for name in self.arrays if name != "labels"} | labels
+
+
+def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> Feed:
+    """Augmented and features FaceSets -> the feed of systems with these inputs.
+
+    Where copies are drawn online, the FaceSets raw and clean are read beside them.
+    """
+    stored = {"images": seen.images, "landmarks": values.landmarks, "hog": values.hog}
+    labels = seen.index["label"].to_numpy(dtype=np.int64)
+    feed = Feed({name: stored[name] for name in stored_names(inputs)} | {"labels": labels})
+    if seen.made_by["params"].get("mode") != "online":
+        return feed
+    augment, extract = AugmentParams(**seen.made_by["params"]), ExtractParams(**values.made_by["params"])
+    raw, clean = (open_faceset(seen.folder.with_name(name)) for name in ("raw", "clean"))
+    arrays = {"images": raw.images, "landmarks": clean.landmarks, "transforms": clean.transforms}
+    parents = torch.from_numpy(seen.index["parent"].to_numpy(dtype=np.int64))
+    return replace(feed, faces=Faces(arrays, parents, augment, extract, draw_key(augment, raw.dataset)))
+
+
+def all_arrays(feed: Feed) -> list[np.ndarray]:
+    """Every array that a training reads, before it is on a device."""
+    return [*feed.arrays.values(), *(feed.faces.raw.values() if feed.faces else [])]
+
+
+def _fetch(arrays: Arrays, rows: Tensor, device: str) -> dict[str, Tensor]:
+    if isinstance(next(iter(arrays.values())), Tensor):
+        return {name: tensor[rows] for name, tensor in arrays.items()}
+    numbers, pinned = rows.numpy(), device == "cuda"
+    batch = {name: torch.from_numpy(array[numbers]) for name, array in arrays.items()}
+    return {name: (t.pin_memory() if pinned else t).to(device, non_blocking=pinned) for name, t in batch.items()}
+
+
+def _there(arrays: Arrays, device: str) -> Arrays:
+    return {name: torch.from_numpy(np.array(array)).to(device) for name, array in arrays.items()}
+
+
+def _free_memory(device: str) -> int:
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else torch.mps.recommended_max_memory()
+
+
+@cache
+def _drawn_by(device: str, compiled: bool) -> Any:
+    if device == "cpu":
+        return copies_on_cpu
+    return torch.compile(copies_on_device, dynamic=False) if compiled else copies_on_device
