@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,7 @@ from mmfer.systems import system_params
 FORMAT = 1
 NETWORK, ESTIMATOR, HISTORY = "model.safetensors", "model.skops", "history.csv"
 BATCH = 512  # faces predicted at once
+Weights = Literal["float32", "float16", "bfloat16"]  # of a saved network; one that is loaded computes in float32
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,25 @@ def build(facts: dict[str, Any]) -> Any:
     return system.build(params, len(facts["classes"]), hog_length=hog_length(extract))
 
 
-def save_model(folder: Path, facts: dict[str, Any], system: Any, history: pd.DataFrame | None = None) -> None:
-    """Write the folder atomically."""
+def save_model(
+    folder: Path,
+    facts: dict[str, Any],
+    system: Any,
+    history: pd.DataFrame | None = None,
+    weights: Weights = "float32",
+) -> None:
+    """Write the folder atomically.
+
+    `weights` is how the file holds the parameters of a network; where it is not float32, model.json names it. Buffers
+    stay as they are: the statistics of batch norm are few, and variances leave the range of float16 soonest.
+    MmferError where a parameter is beyond that range.
+    """
     with new_folder(folder) as temporary:
         if isinstance(system, torch.nn.Module):
             state = {key: value.contiguous().cpu() for key, value in system.state_dict().items()}
+            if weights != "float32":
+                state |= {key: _narrow(key, state[key], weights) for key, _ in system.named_parameters()}
+                facts = facts | {"weights": weights}
             save_file(state, temporary / NETWORK)
         else:
             import skops.io
@@ -136,6 +151,14 @@ def save_model(folder: Path, facts: dict[str, Any], system: Any, history: pd.Dat
         if history is not None:
             write_csv(temporary / HISTORY, history)
         write_json(temporary / "model.json", facts | {"files": _files_digest(temporary)})
+
+
+def _narrow(name: str, values: torch.Tensor, weights: Weights) -> torch.Tensor:
+    dtype = getattr(torch, weights)
+    largest, limit = float(values.abs().max()), torch.finfo(dtype).max
+    if largest > limit:
+        raise MmferError(f"{name}: a weight of {largest:.3g} is beyond {weights} ({limit:.3g}); save them as float32")
+    return values.to(dtype)
 
 
 def holds_run(folder: Path, run: str) -> bool:

@@ -69,7 +69,10 @@ def export_onnx(folder: Path, target: Path | None = None) -> Path:
 
 
 def _share_weights(program: Any, weights: Path) -> None:
-    """Let the graph refer to the tensors of a safetensors file: that is a header, then the numbers as ONNX has them."""
+    """Let the graph refer to the tensors of a safetensors file: that is a header, then the numbers as ONNX has them.
+
+    Those that the file holds as float16 or bfloat16 stay in the graph, which computes in float32.
+    """
     import onnx_ir as ir
 
     with weights.open("rb") as file:
@@ -77,7 +80,7 @@ def _share_weights(program: Any, weights: Path) -> None:
         header = json.loads(file.read(length))
     for name, value in program.model.graph.initializers.items():
         entry = header.get(name.removeprefix("network."))
-        if entry:
+        if entry and entry["dtype"] not in ("F16", "BF16"):
             start, end = entry["data_offsets"]
             place = (weights.name, 8 + length + start, end - start)
             value.const_value = ir.ExternalTensor(

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import mmfer
 from mmfer.config import TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
-from mmfer.training.models import Model, cost, load_model
+from mmfer.training.models import Model, cost, load_model, save_model
 from mmfer.training.train import train_all
 from tests.tiny import CLASSES, write_tiny
 
@@ -57,6 +58,39 @@ def test_a_spoilt_folder_is_refused_with_advice(data, fault):
         facts.write_text(facts.read_text().replace('"format": 1', '"format": 9'))
     with pytest.raises(MmferError, match=r"train again|train it again"):
         load_model(folder)
+
+
+OURS = {"kind": "ours", "channels": [4, 8], "image_hidden": [8], "landmarks_hidden": [8], "hog_hidden": [8]}
+
+
+@pytest.mark.parametrize(("weights", "tolerance"), [("float16", 5e-4), ("bfloat16", 5e-3)])
+@pytest.mark.parametrize("block", [BLOCK, OURS], ids=["compact", "ours"])
+def test_narrow_weights_take_half_the_room_and_predict_nearly_the_same(data, block, weights, tolerance):
+    train_all(data, ("net", block), TrainParams(epochs=1, batch_size=16, device="cpu"), lambda *_: None)
+    model = load_model(data / "models/net/seed0")
+    save_model(data / "narrow", model.facts, model.system, weights=weights)
+    narrow = load_model(data / "narrow")
+    difference = np.abs(narrow.predict(stored(data)) - model.predict(stored(data))).max()
+    assert 0 < difference < tolerance
+    assert narrow.facts == model.facts | {"weights": weights, "files": narrow.facts["files"]}
+    assert {value.dtype for value in narrow.system.parameters()} == {torch.float32}
+    held, parameters = load_file(data / "narrow/model.safetensors"), dict(model.system.named_parameters())
+    for name, value in model.system.state_dict().items():
+        dtype = getattr(torch, weights) if name in parameters else value.dtype
+        assert held[name].dtype == dtype
+        torch.testing.assert_close(held[name], value.to(dtype), rtol=0, atol=0)
+
+
+def test_a_weight_beyond_float16_is_named_and_fits_bfloat16(tmp_path):
+    network = Linear(3, 2)
+    torch.nn.init.constant_(network.bias, -7e4)
+    with pytest.raises(
+        MmferError, match=r"^bias: a weight of 7e\+04 is beyond float16 \(6\.55e\+04\); save them as float32"
+    ):
+        save_model(tmp_path / "m", {}, network, weights="float16")
+    assert not list(tmp_path.iterdir())
+    save_model(tmp_path / "m", {}, network, weights="bfloat16")
+    assert load_file(tmp_path / "m/model.safetensors")["bias"].tolist() == [-70144.0] * 2  # 8 bits of 7e4
 
 
 class Linear(torch.nn.Linear):

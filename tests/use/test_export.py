@@ -220,6 +220,14 @@ def test_without_a_target_the_graph_shares_the_weights_of_its_folder(tmp_path):
     assert np.abs(load_onnx(file).predict(stored) - model.predict(stored)).max() > TOLERANCE
 
 
+def test_narrow_weights_are_not_shared_for_the_graph_computes_in_float32(tiny, tmp_path):
+    model = load_model(tiny[0])
+    save_model(tmp_path / "net", model.facts, model.system, weights="float16")
+    file, stored = export_onnx(tmp_path / "net"), example_faces(model, 7)
+    narrow = load_model(tmp_path / "net").predict(stored)
+    np.testing.assert_allclose(load_onnx(file).predict(stored), narrow, atol=TOLERANCE, rtol=0)
+
+
 def test_a_graph_in_the_folder_does_not_make_it_another_run(tmp_path):
     folder = saved(tmp_path / "net", "net", TINY)
     export_onnx(folder)
