@@ -1,8 +1,9 @@
-"""The command `mmfer`: what one does with a trained network. Training is the pipeline's: `dvc repro`."""
+"""The command `mmfer`: what one does with a trained network, and training away from the pipeline."""
 
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from mmfer.use.predictor import Face, Predictor
 
 BATCH = 8  # photos held at once
+
+
+class Weights(str, Enum):
+    """Types of number in which weights are written."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
 app = typer.Typer(no_args_is_help=True)
 export = typer.Typer(add_completion=False, no_args_is_help=True, help="Write a trained network for use elsewhere.")
 app.add_typer(export, name="export")
@@ -131,6 +142,48 @@ def pack(
     splits = ", ".join(f"{rows:,} {split}" for split, rows in head.splits.items() if rows)
     size = file.stat().st_size / 2**20
     typer.echo(f"{file}: {head.rows:,} faces ({splits}) with landmarks and alignments, {size:.1f} MiB")
+
+
+@app.command(epilog="Exit code: 0 all is trained, 1 some trainings failed, 2 the time is over, or misuse.")
+def train(
+    sources: Annotated[list[Path], typer.Argument(exists=True, help="Packs, or folders such as data/fer2013.")],
+    params: Annotated[str, typer.Option(help="A file, or a ready set of `mmfer params`.")] = "params.yaml",
+    order: Annotated[Path | None, typer.Option(exists=True, help="YAML list of trainings in order of value.")] = None,
+    system: Annotated[list[str] | None, typer.Option(help="Of all trainings those of this system; repeatable.")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE in params; repeatable.")] = None,
+    out: Annotated[Path, typer.Option(file_okay=False, help="For models and checkpoints.")] = Path(".checkpoints"),
+    minutes: Annotated[float | None, typer.Option(min=0, help="After so many it pauses.")] = None,
+    probe: Annotated[float, typer.Option(min=0, help="Seconds for which each system's rate is measured before.")] = 1.0,
+    weights: Annotated[Weights, typer.Option(help="How weights are written.")] = Weights.float32,
+    zips: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for zips of all models.")] = None,
+    zip_mib: Annotated[int, typer.Option(min=1, help="Largest size of such a zip.")] = 16,
+) -> None:
+    """Train systems without the pipeline, on any computer; the same command goes on where it stopped.
+
+    Into .checkpoints, as without --out, `dvc repro` finds the models; from elsewhere `mmfer unpack` brings them there.
+    """
+    from mmfer.params import read_changed
+    from mmfer.training import campaign
+
+    everything = read_changed(params, change or [])
+    entries = campaign.read_order(order, everything, system or [])
+    terms = campaign.Terms(out, minutes, probe, weights.value, zips, zip_mib)
+    failed = campaign.train_list(sources, everything, entries, terms)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def unpack(
+    sources: Annotated[list[Path], typer.Argument(exists=True, help="Folders of `mmfer train --out`, or its zips.")],
+) -> None:
+    """Bring models that were trained elsewhere into the pipeline: `dvc repro` takes them as its own."""
+    from mmfer.training.campaign import unpack as unpack_models
+    from mmfer.training.train import CHECKPOINTS
+
+    for source in sources:
+        for facts in unpack_models(source, CHECKPOINTS):
+            typer.echo(" ".join(f"{key} {facts[key]}" for key in ("dataset", "system", "fold", "seed", "run")))
+    typer.echo("run `dvc repro`: its train stages take those that fit its data, parameters and code")
 
 
 @app.command()

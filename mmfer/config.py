@@ -297,13 +297,17 @@ def pick(entries: dict[str, Any], name: str, where: str) -> Any:
 
 def read_params(path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml; MmferError names every key that is wrong."""
+    return check(Params, read_yaml(path), str(path))
+
+
+def read_yaml(path: str | Path) -> Any:
+    """What a file of parameters holds, not checked yet."""
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MmferError(f"{path}: not found; run from the folder that holds dvc.yaml") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise MmferError(f"{path}: not YAML: {error}") from None
-    return check(Params, content, str(path))
 
 
 def check(model: type[Block], content: Any, where: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from mmfer.config import SOURCES, Defaults, Params, check, suggest
+from mmfer.config import SOURCES, Defaults, Params, check, read_yaml, suggest
 from mmfer.errors import MmferError
 from mmfer.systems import system_params
 
@@ -62,6 +62,24 @@ def compose(name: str, paths: list[str], systems: list[str]) -> dict[str, Any]:
         "systems": {key: _stated(key, own, file) for key, own in content["systems"].items()},
         "study": params.study.model_dump(),
     }
+
+
+def read_changed(source: str, changes: list[str]) -> Params:
+    """A file like params.yaml, or a ready set, with values replaced: KEY=VALUE, as in `dvc exp run --set-param`.
+
+    MmferError names a key or value that is wrong.
+    """
+    content = read_yaml(source) if source.endswith((".yaml", ".yml")) else compose(source, [], [])
+    for change in changes:
+        key, found, value = change.partition("=")
+        *path, last = key.split(".")
+        block = content
+        for part in path:
+            block = block.setdefault(part, {}) if isinstance(block, dict) else None
+        if not (found and isinstance(block, dict)):
+            raise MmferError(f"--set {change}: give KEY=VALUE, as in defaults.train.epochs=3")
+        block[last] = yaml.safe_load(value)
+    return check(Params, content, source)
 
 
 def _expect(names: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -96,6 +96,25 @@ def ready(network: Network, feed: Feed, params: TrainParams, size: int) -> tuple
     return feed.on(device, is_compiled(params, device)), steps
 
 
+def probe(network: Network, feed: Feed, rows: Rows, params: TrainParams, seconds: float) -> float:
+    """Samples a second of a training, measured over some seconds of it from its third step on; nothing is kept."""
+    count = len(rows.train) * feed.copies
+    size = min(params.samples_per_epoch or count, count)
+    feed, _ = ready(network, feed, params, size)
+    state = start_state(network, params)
+    samples = epoch_samples(rows.train, feed.copies, 0, params.batch_size, 0)
+
+    def some(batches: int) -> float:
+        start = time.perf_counter()
+        for _ in range(batches):
+            train_epoch(state, feed, samples, params, 0)  # reads its sums, so that the device is done
+        return time.perf_counter() - start
+
+    some(2)
+    batches = max(1, math.ceil(seconds / some(1)))
+    return batches * params.batch_size / some(batches)
+
+
 def is_compiled(params: TrainParams, device: str) -> bool:
     """Whether networks go through torch.compile: as params say, else on CUDA."""
     return device == "cuda" if params.compile is None else params.compile

@@ -35,7 +35,7 @@ class State:
         return self.network if self.average is None else self.average
 
 
-def start_state(network: Network, params: TrainParams, checkpoint: Path) -> State:
+def start_state(network: Network, params: TrainParams, checkpoint: Path | None = None) -> State:
     """A fresh state, or that of the checkpoint."""
     optimizer = torch.optim.AdamW(
         network.parameters(),
@@ -47,7 +47,7 @@ def start_state(network: Network, params: TrainParams, checkpoint: Path) -> Stat
     )
     average = copy.deepcopy(network).eval() if params.ema else None
     state = State(network, DistributedDataParallel(network) if processes.count() > 1 else network, average, optimizer)
-    if checkpoint.exists():
+    if checkpoint and checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         for name in ("network", "average", "optimizer"):
             if saved[name] is not None:

@@ -22,12 +22,13 @@ from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
 from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare
 from mmfer.files import new_folder, write_json
+from mmfer.systems import system_params
 from mmfer.training import processes
 from mmfer.training.calibration import fit_temperature
 from mmfer.training.device import choose_device, conditions
 from mmfer.training.feed import Feed, all_arrays, open_feed
 from mmfer.training.loop import Paused, fit_network, slashed, speed
-from mmfer.training.models import HISTORY, Model, build, holds_run, model_facts, model_name, save_model
+from mmfer.training.models import HISTORY, Model, Weights, build, holds_run, model_facts, model_name, save_model
 from mmfer.training.runs import digest_inputs, run_hash
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
@@ -111,6 +112,21 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
     return trainings
 
 
+def is_network(training: Training) -> bool:
+    """Whether it trains a network, and does not fit an estimator."""
+    system, _ = system_params(training.facts["system"], training.facts["params"])
+    return isinstance(system.build, type) and issubclass(system.build, nn.Module)
+
+
+def samples_of(training: Training) -> int:
+    """Samples that a training sees at most; of an estimator those that it is fitted to."""
+    if not is_network(training):
+        return len(training.rows.train)
+    count, params = len(training.rows.train) * training.feed.copies, training.params
+    size = min(params.samples_per_epoch or count, count)
+    return params.epochs * (size // params.batch_size) * params.batch_size
+
+
 def _gather(models: Path, trainings: list[Training], finished: list[Training]) -> None:
     """Write the folder of a system's models from its former one and from those that wait in .checkpoints."""
     with new_folder(models) as folder:
@@ -177,7 +193,13 @@ def seen_rows(faces: FaceSet, fold: int, params: TrainParams, model: Any) -> Row
     return replace(rows, train=train)
 
 
-def train_model(folder: Path, training: Training, log: Callable[[dict, int], None], pause_at: float = math.inf) -> None:
+def train_model(
+    folder: Path,
+    training: Training,
+    log: Callable[[dict, int], None],
+    pause_at: float = math.inf,
+    weights: Weights = "float32",
+) -> None:
     """Train one model and write its folder; of one that is there already the epochs are logged."""
     facts, feed, rows, params = training.facts, training.feed, training.rows, training.params
     if processes.agreed(folder.exists()):
@@ -190,7 +212,7 @@ def train_model(folder: Path, training: Training, log: Callable[[dict, int], Non
         found = fit_estimator(model, feed, rows.train)
     found["result"] |= calibrated(Model(facts, model), feed, rows.val, found["execution"]["device"])
     if processes.rank() == 0:
-        save_model(folder, facts | found, model, history)
+        save_model(folder, facts | found, model, history, weights)
         checkpoint.unlink(missing_ok=True)
     processes.agreed(None)
 

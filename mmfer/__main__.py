@@ -1,0 +1,5 @@
+"""`python -m mmfer`: the command mmfer."""
+
+from mmfer.cli import main
+
+main()

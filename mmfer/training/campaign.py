@@ -1,0 +1,366 @@
+"""Trainings in order of value, wherever there is a computer for them: mmfer train, and mmfer unpack to bring them home.
+
+A campaign needs data sets as folders or packs (mmfer.data.pack) and parameters, and writes a folder:
+
+    <run>/          a trained model (mmfer.training.models), by its run (mmfer.training.runs)
+    <run>.pt        the checkpoint of one that is not finished
+    campaign.csv    what was trained, in order, and what it took
+    data/           FaceSets that were made of packs
+
+Several processes, on one computer or many that share the folder, may work on one campaign: each takes the first
+training that nobody is at. The train stage of the pipeline looks for runs in .checkpoints: what is unpacked there
+counts as trained by it.
+"""
+
+import fcntl
+import json
+import math
+import re
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from pydantic import Field
+
+from mmfer.config import Block, Params, Seed, check, pick, read_yaml
+from mmfer.data.faceset import open_faceset
+from mmfer.data.pack import read_pack
+from mmfer.errors import MmferError
+from mmfer.face.augment import write_augmented
+from mmfer.face.extract import write_features
+from mmfer.files import new_file, new_folder, write_csv
+from mmfer.parallel import cores
+from mmfer.training import processes
+from mmfer.training.device import choose_device
+from mmfer.training.loop import Paused, probe
+from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, Weights, build, holds_run
+from mmfer.training.train import Training, is_network, plan, samples_of, train_model
+
+FILES = {NETWORK, ESTIMATOR, HISTORY, "model.json"}  # of a model's folder
+
+
+class Entry(Block):
+    """Trainings of one system on one data set."""
+
+    dataset: str
+    system: str
+    seeds: list[Seed] | None = Field(None, min_length=1, description="of those of its parameters; empty: all")
+
+
+class Order(Block):
+    """A list of trainings in order of value."""
+
+    trainings: list[Entry] = Field(min_length=1)
+
+
+class Terms(NamedTuple):
+    """Where and how a campaign is run."""
+
+    out: Path
+    minutes: float | None = None  # after which it pauses, at the end of an epoch
+    probe: float = 1.0  # seconds for which the rate of each system is measured before
+    weights: Weights = "float32"  # how networks are written
+    zips: Path | None = None  # folder for zips of all models, renewed after each training
+    zip_mib: int = 16  # size of one at most
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training of a campaign, and which one it is."""
+
+    dataset: str
+    system: str
+    training: Training
+
+    @property
+    def run(self) -> str:
+        """Its name in the folder."""
+        return self.training.facts["run"]
+
+    @property
+    def samples(self) -> int:
+        """How many it sees at most; 0 for an estimator, which is fitted once."""
+        return samples_of(self.training)
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.system} {self.training.name}"
+
+
+def read_order(path: Path | None, params: Params, systems: list[str]) -> list[Entry]:
+    """The list in a file; without one every system on every data set. Of it, those of `systems`, if any are named.
+
+    MmferError names a data set or system that the parameters do not have.
+    """
+    if path is None:
+        entries = [
+            Entry(dataset=dataset, system=system, seeds=None)
+            for system in params.systems
+            for dataset in params.datasets
+        ]
+    else:
+        entries = check(Order, read_yaml(path), str(path)).trainings
+    for entry in entries:
+        pick(params.datasets, entry.dataset, f"{path or 'params'}: datasets")
+        pick(params.systems, entry.system, f"{path or 'params'}: systems")
+    for system in systems:
+        pick(params.systems, system, "--system")
+    return [entry for entry in entries if not systems or entry.system in systems]
+
+
+def open_data(source: Path, out: Path, params: Params) -> tuple[str, Path]:
+    """A folder with FaceSets, or a pack -> the name of its data set, and the folder with all that training reads.
+
+    A pack is opened below `out`, and its copies and features are made there, unless that has been done.
+    """
+    if source.is_dir():
+        return open_faceset(source / "features").dataset, source
+    target = out / "data" / source.stem
+    marked = target / "pack.txt"  # which pack lies there
+    digest = f"{source.resolve()} {source.stat().st_size} {source.stat().st_mtime_ns}\n"
+    if not marked.exists() or marked.read_text() != digest:
+        read_pack(source, target)
+        marked.write_text(digest)
+    dataset = open_faceset(target / "raw").dataset
+    blocks = pick(params.datasets, dataset, f"{source}: params: datasets")
+    raw, clean, augmented, features = (target / name for name in ("raw", "clean", "augmented", "features"))
+    if not _made_by(augmented, blocks.augment, clean):
+        write_augmented(raw, clean, augmented, blocks.augment, cores())
+    if not _made_by(features, blocks.extract, augmented):
+        write_features(augmented, clean, features, blocks.extract, cores())
+    return dataset, target
+
+
+def _made_by(folder: Path, params: Block, source: Path) -> bool:
+    """Whether a FaceSet is there that these parameters made of that source as it is."""
+    if not folder.exists():
+        return False
+    found, origin = open_faceset(folder).made_by, open_faceset(source).made_by
+    return found["params"] == params.model_dump() and found["from"] == origin
+
+
+def jobs_of(entries: list[Entry], data: dict[str, Path], params: Params) -> list[Job]:
+    """The trainings of a list in its order, each once; those of data sets that `data` does not have are left out."""
+    jobs: dict[str, Job] = {}
+    plans: dict[tuple[str, str], list[Training]] = {}
+    for entry in entries:
+        if entry.dataset not in data:
+            continue
+        key = (entry.dataset, entry.system)
+        if key not in plans:
+            block, train = params.system(entry.system), params.train(*key)
+            plans[key] = plan(data[entry.dataset], (entry.system, block), train)
+        for training in plans[key]:
+            if entry.seeds is None or training.facts["seed"] in entry.seeds:
+                job = Job(*key, training)
+                jobs.setdefault(job.run, job)
+    return list(jobs.values())
+
+
+def train_list(sources: list[Path], params: Params, entries: list[Entry], terms: Terms) -> list[str]:
+    """Train a list in order, on what packs and folders hold; return a line for each training that failed.
+
+    Started by torchrun, all processes train each of them together. MmferError where nothing can be trained, Paused
+    when the time is over.
+    """
+    terms.out.mkdir(parents=True, exist_ok=True)
+    with processes.joined(choose_device(params.defaults.train.device)):
+        if processes.rank() == 0:  # makes the copies and features of packs
+            data = dict(open_data(source, terms.out, params) for source in sources)
+        processes.agreed(None)
+        data = dict(open_data(source, terms.out, params) for source in sources)
+        jobs = jobs_of(entries, data, params)
+        if not jobs:
+            named = ", ".join(dict.fromkeys(entry.dataset for entry in entries)) or "nothing"
+            raise MmferError(f"the list names no training on {', '.join(data)}, but on {named}; correct it")
+        return run_jobs(jobs, terms)
+
+
+def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
+    """Train what is left of the jobs, in order; return a line for each that failed."""
+    out, pause_at = terms.out, time.monotonic() + 60 * terms.minutes if terms.minutes else math.inf
+    left = [job for job in jobs if processes.agreed(not holds_run(out / job.run, job.run))]
+    rates = measure(left, terms.probe) if terms.probe else {}
+    say_cost(jobs, left, rates)
+    threads, failed = torch.get_num_threads(), []
+    for number, job in enumerate(left, 1):
+        with claimed(out / f"{job.run}.lock") as mine:
+            if not processes.agreed(mine):
+                print(f"{job}: another process is at it", flush=True)
+                continue
+            print(f"[{number}/{len(left)}] {job}", flush=True)
+            key = (job.dataset, job.system)
+            torch.set_num_threads(rates[key].threads if key in rates else threads)
+            try:
+                train_model(out / job.run, job.training, _ignore, pause_at, terms.weights)
+            except Paused as paused:
+                raise Paused(f"{job}: {paused}: the time is over; the same command goes on from there") from None
+            except MmferError as error:
+                failed.append(f"{job}: {error}")
+                print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+            finally:
+                flush(jobs, terms)
+    return failed
+
+
+def flush(jobs: list[Job], terms: Terms) -> None:
+    """Bring campaign.csv and the zips up to date."""
+    if processes.rank() == 0:
+        write_csv(terms.out / "campaign.csv", pd.DataFrame([state_of(job, terms.out) for job in jobs]).round(4))
+        if terms.zips:
+            bundle(terms.out, terms.zips, terms.zip_mib << 20)
+
+
+def _ignore(metrics: dict[str, Any], step: int) -> None:
+    """The epochs stand in history.csv, and MLflow gets them when the model is unpacked."""
+
+
+class Rate(NamedTuple):
+    """Samples a second of a system, and the number of threads at which it reaches them."""
+
+    samples: float
+    threads: int
+
+
+def measure(jobs: list[Job], seconds: float) -> dict[tuple[str, str], Rate]:
+    """The rate of each network among the jobs, measured for so many seconds, by data set and system.
+
+    On a CPU with all threads and with one, of which small networks often make more.
+    """
+    rates: dict[tuple[str, str], Rate] = {}
+    every = torch.get_num_threads()
+    for job in jobs:
+        key = (job.dataset, job.system)
+        if key in rates or not is_network(job.training):
+            continue
+        counts = {every, 1} if choose_device(job.training.params.device) == "cpu" else {every}
+        found = []
+        for threads in sorted(counts):
+            torch.set_num_threads(threads)
+            found.append(Rate(_probe(job.training, seconds), threads))
+        rates[key] = max(found)
+        print(
+            f"{job.dataset} {job.system}: {rates[key].samples:,.0f} samples/s, {rates[key].threads} threads", flush=True
+        )
+    torch.set_num_threads(every)
+    return rates
+
+
+def _probe(training: Training, seconds: float) -> float:
+    network = build(training.facts)
+    return probe(network, training.feed, training.rows, training.params, seconds)
+
+
+def say_cost(jobs: list[Job], left: list[Job], rates: dict[tuple[str, str], Rate]) -> None:
+    """Print what is left, and at the rates what it takes here."""
+    samples = sum(job.samples for job in left)
+    known = [job for job in left if (job.dataset, job.system) in rates]
+    minutes = sum(job.samples / rates[job.dataset, job.system].samples for job in known) / 60
+    cost = f", about {minutes:,.0f} minutes here" if known else ""
+    print(f"{len(left)} of {len(jobs)} trainings are left: {samples:,} samples{cost}", flush=True)
+
+
+def state_of(job: Job, out: Path) -> dict[str, Any]:
+    """A row of campaign.csv."""
+    which = {key: job.training.facts[key] for key in ("fold", "seed")}
+    row = {"dataset": job.dataset, "system": job.system} | which | {"run": job.run, "samples": job.samples}
+    if not holds_run(out / job.run, job.run):
+        return row | {"state": "paused" if (out / f"{job.run}.pt").exists() else "waits"}
+    facts = json.loads((out / job.run / "model.json").read_text(encoding="utf-8"))
+    history = out / job.run / HISTORY
+    last = pd.read_csv(history).iloc[-1].to_dict() if history.exists() else {}
+    chosen = {key: last[key] for key in ("train_loss", "val_loss", "val_accuracy") if key in last}
+    return row | {"state": "done"} | chosen | facts["execution"]
+
+
+@contextmanager
+def claimed(lock: Path) -> Iterator[bool]:
+    """Whether this process alone holds the lock while the block runs; it falls with the process."""
+    if processes.rank() > 0:  # process 0 speaks for all of a group
+        yield True
+        return
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+        lock.unlink()
+
+
+def bundle(out: Path, target: Path, limit: int) -> None:
+    """Write the finished models in `out` as zip files of at most `limit` bytes into the folder `target`.
+
+    A model that is larger alone comes without its weights, and a line says so.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    parts: list[list[Path]] = [[]]
+    room = limit
+    for folder in sorted(path.parent for path in out.glob("*/model.json")):
+        files = [path for path in sorted(folder.iterdir()) if path.name in FILES]
+        if (size := _zipped(files)) > limit:
+            print(f"{folder}: {size >> 20} MiB are more than a zip may have; its weights stay there", flush=True)
+            files = [path for path in files if path.name not in (NETWORK, ESTIMATOR)]
+            size = _zipped(files)
+        if size > room:
+            parts.append([])
+            room = limit
+        parts[-1] += files
+        room -= size
+    for number, files in enumerate(parts):
+        with new_file(target / f"models-{number}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
+            for path in files:
+                archive.write(path, f"{path.parent.name}/{path.name}")
+
+
+def _zipped(files: list[Path]) -> int:
+    """Bytes that files take in a zip, at most: each has two heads."""
+    return sum(path.stat().st_size + 512 for path in files)
+
+
+def unpack(source: Path, target: Path) -> list[dict[str, Any]]:
+    """Models in a folder of a campaign or in a zip of `bundle` -> copied to `target`/<run>; return their facts.
+
+    MmferError where one is not as it was written; what came before it is there.
+    """
+    found = []
+    for run, files in _models_in(source):
+        with new_folder(target / run) as folder:
+            for name, content in files.items():
+                (folder / name).write_bytes(content)
+            if not holds_run(folder, run):
+                raise MmferError(f"{source}: {run}: damaged, or without its weights; bring it again")
+        found.append(json.loads(files["model.json"]))
+    if not found:
+        raise MmferError(f"{source}: no models there; give the folder of `mmfer train --out`, or a zip of --bundle")
+    return found
+
+
+def _models_in(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Run and files of each model."""
+    if source.is_dir():
+        for path in sorted(source.glob("*/model.json")):
+            yield (
+                path.parent.name,
+                {file.name: file.read_bytes() for file in path.parent.iterdir() if file.name in FILES},
+            )
+        return
+    try:
+        with zipfile.ZipFile(source) as archive:
+            inside: dict[str, dict[str, bytes]] = {}
+            for item in archive.infolist():
+                run, _, name = item.filename.partition("/")
+                if not re.fullmatch("[0-9a-f]{24}", run) or name not in FILES:
+                    raise MmferError(f"{source}: {item.filename}: not of a model; give a zip of `mmfer train --bundle`")
+                inside.setdefault(run, {})[name] = archive.read(item)
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise MmferError(f"{source}: damaged ({error}); bring it again") from None
+    yield from inside.items()
