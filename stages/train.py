@@ -9,6 +9,7 @@ import typer
 from mmfer.config import read_params
 from mmfer.errors import run_app
 
+SPEED = ("samples_per_second", "tflops", "matmul_share")
 app = typer.Typer(add_completion=False)
 
 
@@ -28,9 +29,10 @@ def train(
         with run.models() as log:
             trained = train_all(Path("data", dataset), (system, block), params, log)
         # parameters of an estimator: not counted
-        run.log_metrics({"cost": {"parameters": math.nan} | trained.summary | trained.spent})
+        speed = {key: trained.execution[key] for key in SPEED if key in trained.execution}
+        run.log_metrics({"cost": {"parameters": math.nan} | trained.summary | trained.spent | speed})
     files.write_csv(metrics / "curves.csv", trained.curves)
-    files.write_json(metrics / "train.json", trained.summary)
+    files.write_json(metrics / "train.json", trained.summary | {"execution": trained.execution})
 
 
 if __name__ == "__main__":

@@ -64,15 +64,22 @@ def copies_on_device(
     augment: AugmentParams,
     extract: ExtractParams,
     key: int,
+    tables: tuple[Tensor, Tensor],
 ) -> dict[str, Tensor]:
-    """`copies_on_cpu` in torch alone, on any device; HOG is float32.
+    """`copies_on_cpu` in torch alone, on any device, with the `tables_for` it; HOG is float32.
 
     Landmarks are always moved with the face: dlib, which could find them anew, does not run there.
     """
+    bins, mirror = tables
     transforms, tones, boxes = draw(parents, copies, faces["transforms"], augment, key)
     images = warp(faces["images"], transforms, tones, boxes)
-    landmarks = move_landmarks(faces["landmarks"], transforms)
-    return {"images": images, "landmarks": landmarks, "hog": hog(images, extract)}
+    landmarks = move_landmarks(faces["landmarks"], transforms, mirror)
+    return {"images": images, "landmarks": landmarks, "hog": hog(images, extract, bins)}
+
+
+def tables_for(extract: ExtractParams, device: str) -> tuple[Tensor, Tensor]:
+    """The bin of each gradient, and the points of a mirrored face, on the device."""
+    return torch.from_numpy(gradient_bins(extract.orientations)).to(device), torch.from_numpy(MIRROR).to(device)
 
 
 def warp(faces: Tensor, transforms: Tensor, tones: Tensor, boxes: Tensor) -> Tensor:
@@ -91,14 +98,14 @@ def warp(faces: Tensor, transforms: Tensor, tones: Tensor, boxes: Tensor) -> Ten
     return torch.where(erased, paint, grey.to(torch.int16)).to(torch.uint8)
 
 
-def move_landmarks(landmarks: Tensor, transforms: Tensor) -> Tensor:
+def move_landmarks(landmarks: Tensor, transforms: Tensor, mirror: Tensor) -> Tensor:
     """points.move_landmarks: landmarks (n, 68, 2) under transforms (n, 2, 3), left and right swapped by a mirror."""
     moved = landmarks @ transforms[:, :, :2].transpose(1, 2) + transforms[:, None, :, 2]
     mirrored = transforms[:, 0, 0] * transforms[:, 1, 1] < transforms[:, 0, 1] * transforms[:, 1, 0]
-    return torch.where(mirrored[:, None, None], moved[:, torch.from_numpy(MIRROR).to(moved.device)], moved)
+    return torch.where(mirrored[:, None, None], moved[:, mirror], moved)
 
 
-def hog(images: Tensor, params: ExtractParams) -> Tensor:
+def hog(images: Tensor, params: ExtractParams, bins: Tensor) -> Tensor:
     """Images (n, 48, 48) uint8 -> HOG (n, hog_length) float32, as mmfer.face.hog."""
     grey, n = images.int(), len(images)
     # As in scikit-image: no gradient across the border.
@@ -109,10 +116,10 @@ def hog(images: Tensor, params: ExtractParams) -> Tensor:
             (grey[:, :, 2:] - grey[:, :, :-2], (1, 1)),
         )
     )
-    bins = _bins(params.orientations, images.device)[(dy + 255) * 511 + dx + 255]
+    bin_of = bins[(dy + 255) * 511 + dx + 255]
     magnitudes = (dy * dy + dx * dx).float().sqrt()
     names = torch.arange(params.orientations, device=images.device)[:, None, None]
-    maps = torch.where(bins[:, None] == names, magnitudes[:, None], 0.0)
+    maps = torch.where(bin_of[:, None] == names, magnitudes[:, None], 0.0)
     cells = nn.functional.avg_pool2d(maps, params.cell_px)  # (n, orientations, cells, cells)
     block = params.block_cells
     values = cells.unfold(2, block, 1).unfold(3, block, 1).permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2)
@@ -122,9 +129,3 @@ def hog(images: Tensor, params: ExtractParams) -> Tensor:
 
 def _scale(values: Tensor) -> Tensor:
     return (values.square().sum(dim=-1, keepdim=True) + EPSILON).rsqrt()
-
-
-@functools.cache
-def _bins(orientations: int, device: torch.device) -> Tensor:
-    """The bin of each gradient, on the device."""
-    return torch.from_numpy(gradient_bins(orientations)).to(device)

@@ -5,8 +5,9 @@ row of its own, the same in every pass. Where they are drawn online a row is a f
 would have been stored, the same samples in the same order, and each further pass as many new ones.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from mmfer.config import AugmentParams, ExtractParams
 from mmfer.data.faceset import FaceSet, open_faceset
 from mmfer.errors import MmferError
 from mmfer.face.augment import draw_key
-from mmfer.face.online import copies_on_cpu, copies_on_device
+from mmfer.face.online import copies_on_cpu, copies_on_device, tables_for
 from mmfer.face.prepare import stored_names
 
 Arrays = dict[str, Any]  # by name: arrays, memmapped or not, or tensors in a device's memory
@@ -85,7 +86,7 @@ class Feed:
             return self.fetch(rows)
         parents = self.faces.parents[rows]
         raw = _fetch(self.faces.raw, parents, self.device)
-        draw = _drawn_by(self.device, self.compiled)
+        draw = _drawn_by(self.device, self.compiled, self.faces.extract)
         parents, copies = parents.to(self.device), copies.to(self.device)
         made = draw(raw, parents, copies, self.faces.augment, self.faces.extract, self.faces.key)
         labels = _fetch({"labels": self.arrays["labels"]}, rows, self.device)
@@ -131,7 +132,8 @@ def _free_memory(device: str) -> int:
 
 
 @cache
-def _drawn_by(device: str, compiled: bool) -> Any:
+def _drawn_by(device: str, compiled: bool, extract: ExtractParams) -> Callable[..., dict[str, Tensor]]:
     if device == "cpu":
         return copies_on_cpu
-    return torch.compile(copies_on_device, dynamic=False) if compiled else copies_on_device
+    draw = torch.compile(copies_on_device, dynamic=False) if compiled else copies_on_device
+    return partial(draw, tables=tables_for(extract, device))

@@ -39,6 +39,7 @@ class Trained(NamedTuple):
 
     summary: dict[str, Any]  # the same wherever and however often it is trained
     spent: dict[str, float]  # minutes of all trainings, and how many models were reused
+    execution: dict[str, Any]  # on what the first of them ran, and how fast
     curves: pd.DataFrame  # a row for each epoch of each fold and seed; without rows where estimators were fitted
 
 
@@ -98,11 +99,16 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
     model = build(model_facts(*system, values))
     feed = open_feed(faces, values, model.inputs)
     read = digest_inputs(model, all_arrays(feed))
+    if params.copies and feed.faces:
+        raise MmferError(
+            f"params.yaml: train.copies: {params.copies} would be ignored: augment.mode is online, where each pass "
+            "draws others; set augment.copies, or augment.mode to stored"
+        )
     # Of all folds before any is trained, so that what is wrong in the last stops before the first.
     rows = {fold: seen_rows(faces, fold, params, model) for fold in folds_of(values.index)}
     network = isinstance(model, nn.Module)
     if network:
-        _refuse(system[0], model, params, rows, feed)
+        _refuse(system[0], model, params, rows)
     trainings = []
     for fold, part in rows.items():
         for seed in params.seeds if network else params.seeds[:1]:  # an estimator has no random start: one fit for all
@@ -137,13 +143,8 @@ def _gather(models: Path, trainings: list[Training], finished: list[Training]) -
         shutil.rmtree(CHECKPOINTS / training.facts["run"])
 
 
-def _refuse(name: str, network: nn.Module, params: TrainParams, rows: dict[int, Rows], feed: Feed) -> None:
+def _refuse(name: str, network: nn.Module, params: TrainParams, rows: dict[int, Rows]) -> None:
     """MmferError for options that could only be ignored."""
-    if params.copies and feed.faces:
-        raise MmferError(
-            f"params.yaml: train.copies: {params.copies} would be ignored: augment.mode is online, where each pass "
-            "draws others; set augment.copies, or augment.mode to stored"
-        )
     if params.loss != "softmax" and hasattr(network, "loss"):
         raise MmferError(
             f"params.yaml: train.loss: {params.loss} would be ignored: {name} brings its own; give it "
@@ -181,7 +182,7 @@ def _together(models: list[Path], reused: int) -> Trained:
     summary |= {key: mean(r[key] for r in results) for key in each}
     spent = {"minutes": round(sum(f["execution"]["minutes"] for f in facts), 2), "reused": reused}
     table = pd.concat(curves).drop(columns="minutes") if curves else pd.DataFrame({"epoch": []})
-    return Trained(summary, spent, table)
+    return Trained(summary, spent, facts[0]["execution"], table)
 
 
 def seen_rows(faces: FaceSet, fold: int, params: TrainParams, model: Any) -> Rows:

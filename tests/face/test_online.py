@@ -1,5 +1,7 @@
 """Copies drawn online against those that the stages store, of the same draws."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -22,11 +24,11 @@ def faces(face_data):
     return {name: np.array(array[:ROWS]) for name, array in arrays.items()}, raw, clean
 
 
-def drawn(faces, make, params, copies, extract=None):
+def drawn(faces, make, params, copies):
     arrays, raw, _ = faces
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     key = draw_key(params, raw.dataset)
-    return make(tensors, torch.arange(ROWS), torch.as_tensor(copies), params, extract or ExtractParams(), key)
+    return make(tensors, torch.arange(ROWS), torch.as_tensor(copies), params, ExtractParams(), key)
 
 
 def stored(faces, params, copies):
@@ -52,7 +54,8 @@ def test_on_a_cpu_they_are_the_stored_ones_to_the_bit(faces, threads):
 )
 def test_in_torch_they_are_the_stored_ones_within_the_stated_tolerances(faces, params):
     copies = np.arange(ROWS) % 5  # among them copy 0, the plain aligned face
-    made, (expected, transforms) = drawn(faces, online.copies_on_device, params, copies), stored(faces, params, copies)
+    make = partial(online.copies_on_device, tables=online.tables_for(ExtractParams(), "cpu"))
+    made, (expected, transforms) = drawn(faces, make, params, copies), stored(faces, params, copies)
     assert (np.linalg.det(transforms[:, :, :2]) < 0).any()
     assert np.abs(transforms[copies == 0] - np.eye(2, 3)).max() > 0.1  # the faces are aligned
     apart = np.abs(made["images"].numpy().astype(int) - expected["images"])
@@ -66,8 +69,10 @@ def test_hog_in_torch_is_that_of_scikit_image(faces, params):
     images = faces[0]["images"][:12]
     cells, blocks = (params.cell_px,) * 2, (params.block_cells,) * 2
     expected = [skimage_hog(image, params.orientations, cells, blocks, block_norm="L2-Hys") for image in images]
-    np.testing.assert_allclose(online.hog(torch.from_numpy(images), params), expected, atol=1e-5)
+    bins, _ = online.tables_for(params, "cpu")
+    np.testing.assert_allclose(online.hog(torch.from_numpy(images), params, bins), expected, atol=1e-5)
 
 
 def test_an_even_picture_has_a_hog_of_zeros():
-    assert online.hog(torch.full((1, 48, 48), 9, dtype=torch.uint8), ExtractParams()).abs().max() == 0
+    even, (bins, _) = torch.full((1, 48, 48), 9, dtype=torch.uint8), online.tables_for(ExtractParams(), "cpu")
+    assert online.hog(even, ExtractParams(), bins).abs().max() == 0
