@@ -32,6 +32,8 @@ from mmfer.training.mixup import draw_mixes, mix, smooth_targets
 from mmfer.training.schedule import learning_rate
 from mmfer.training.state import State, save_checkpoint, start_state
 
+SAVE_SECONDS = 20.0  # between checkpoints, which of a large network take as long as a short epoch on a GPU
+
 
 def fit_network(
     network: Network,
@@ -55,14 +57,18 @@ def fit_network(
     flops = flops_of_sample(network, feed, rows.train)
     state = start_state(network, params, checkpoint)
     bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=None)
+    saved = -math.inf
     while not _finished(state, params):
         record = _epoch(state, feed, rows, size, params, seed)
+        pauses = processes.agreed(time.monotonic() >= pause_at) and not _finished(state, params)
         if processes.rank() == 0:
-            save_checkpoint(state, checkpoint)
+            if pauses or time.monotonic() - saved >= SAVE_SECONDS:
+                save_checkpoint(state, checkpoint)
+                saved = time.monotonic()
             log(slashed(record), state.epoch)
             bar.update()
             _say(bar, record)
-        if processes.agreed(time.monotonic() >= pause_at) and not _finished(state, params):
+        if pauses:
             raise Paused(f"training paused after epoch {state.epoch} of {params.epochs}")
     bar.close()
     result = state.result

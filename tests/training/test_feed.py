@@ -97,9 +97,7 @@ def test_copies_of_the_trainings_own_are_refused_where_each_pass_draws_others(da
 def on_device(feed, monkeypatch, free):
     """The feed as if it were for a GPU that has so many bytes free; the tensors stay here."""
     monkeypatch.setattr(feeds, "_free_memory", lambda device: free)
-    monkeypatch.setattr(
-        feeds, "_there", lambda arrays, device: {k: torch.from_numpy(np.array(v)) for k, v in arrays.items()}
-    )
+    monkeypatch.setattr(feeds, "_there", lambda arrays, device: arrays)
     return feed.on("meta")
 
 
@@ -113,11 +111,11 @@ def test_data_lie_in_the_memory_of_a_gpu_where_there_is_room_and_batches_are_sen
 
 
 def test_landmarks_cannot_be_predicted_on_a_gpu(data):
+    path = make(data, "online") / "features/faceset.json"
+    path.write_text(path.read_text().replace('"transform"', '"predict"'))
+    feed = feed_of(data)
     with pytest.raises(MmferError, match=r"extract\.landmarks: predict needs dlib"):
-        online = make(data, "online")
-        path = online / "features/faceset.json"
-        path.write_text(path.read_text().replace('"transform"', '"predict"'))
-        feed_of(online).on("meta")
+        feed.on("meta")
 
 
 def test_one_compiled_step_serves_all_seeds(data, monkeypatch):
