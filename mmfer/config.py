@@ -259,8 +259,8 @@ class Params(Block):
         return self
 
     def dataset(self, name: str) -> DatasetParams:
-        """The parameters of one dataset; MmferError if params.yaml does not name it."""
-        return pick(self.datasets, name, "params.yaml: datasets")
+        """The parameters of one dataset, or of a shard of it such as big/3; MmferError if params.yaml lacks it."""
+        return pick(self.datasets, name.split("/", maxsplit=1)[0], "params.yaml: datasets")
 
     def system(self, name: str) -> dict[str, Any]:
         """The raw block of one system, without its `train`; MmferError if params.yaml does not name it."""

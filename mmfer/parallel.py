@@ -51,20 +51,28 @@ def each(work: Callable[..., Result], jobs: Sequence[tuple], workers: int, name:
 
     MmferError where workers are lost and the backend cannot replace them.
     """
-    import joblib
     from tqdm import tqdm
 
-    backend, _ = joblib.parallel.get_active_backend(prefer="threads")
-    streams = backend.supports_return_generator  # dask and ray give all results at once: no bar
-    parallel = joblib.Parallel(workers, prefer="threads", return_as="generator" if streams else "list")
     try:
-        results: Iterable[Result] = parallel(joblib.delayed(work)(*job) for job in jobs)
-        return list(tqdm(results, total=len(jobs), desc=name, unit="chunk", leave=False, disable=None))
+        return list(tqdm(_results(work, jobs, workers), total=len(jobs), desc=name, leave=False, disable=None))
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ENGINES and not isinstance(error, TimeoutError):
+        if type(error).__module__.split(".")[0] not in ENGINES:
             raise
         lost = f"{type(error).__name__}: {error}".split("\n")[0]
         raise MmferError(f"{name}: no workers are left ({lost:.200}); check their logs, run it again") from error
+
+
+def _results(work: Callable[..., Result], jobs: Sequence[tuple], workers: int) -> Iterable[Result]:
+    import joblib
+
+    backend, _ = joblib.parallel.get_active_backend(prefer="threads")
+    if hasattr(backend, "client"):
+        # Not joblib's own way to Dask: it waits for ever for a job that Dask has given up.
+        futures = backend.client.map(work, *zip(*jobs, strict=True), pure=False)
+        return (future.result() for future in futures)
+    streams = backend.supports_return_generator  # ray gives all results at once: no bar
+    parallel = joblib.Parallel(workers, prefer="threads", return_as="generator" if streams else "list")
+    return parallel(joblib.delayed(work)(*job) for job in jobs)
 
 
 @contextmanager
@@ -95,7 +103,7 @@ def _dask(workers: int) -> Iterator[None]:
     from distributed import Client
 
     address = dask.config.get("scheduler-address", None)
-    local: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    local: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     try:
         client = Client(address, timeout=CONNECT) if address else Client(**local)
     except (OSError, ValueError) as error:
@@ -112,7 +120,7 @@ def _ray(workers: int) -> Iterator[None]:
 
     register_ray()
     try:
-        ray.init() if "RAY_ADDRESS" in os.environ else ray.init(num_cpus=workers, include_dashboard=False)
+        ray.init() if "RAY_ADDRESS" in os.environ else ray.init("local", num_cpus=workers, include_dashboard=False)
     except (ConnectionError, ValueError) as error:
         raise MmferError(f"RAY_ADDRESS: {' '.join(str(error).split())[:200]}; start the cluster there first") from None
     try:

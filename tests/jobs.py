@@ -22,6 +22,11 @@ def dies_once(marker: Path, number: int) -> int:
     return number
 
 
+def dies(number: int) -> None:
+    """Whoever does it is killed."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fails(number: int) -> None:
     """A fault in the data of a row."""
     raise MmferError(f"row {number}: damaged")

@@ -75,6 +75,7 @@ def test_a_data_set_has_the_defaults_but_for_what_its_own_blocks_say(content):
     defaults = content["defaults"]["augment"]
     assert params.dataset("synthetic").augment.model_dump() == defaults | {"copies": 30}
     assert params.dataset("other").augment.model_dump() == defaults | {"copies": 7, "mirror": 0.0}
+    assert params.dataset("other/3") == params.dataset("other")  # a shard
     assert content["datasets"]["other"]["augment"] == {"copies": 7, "mirror": 0.0}  # what was read is not changed
 
 

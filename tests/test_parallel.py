@@ -15,7 +15,7 @@ from mmfer.face.clean import write_clean
 from mmfer.face.extract import write_features
 from mmfer.parallel import backend, cores, each, ranges
 from mmfer.testing.perturb import write_perturbed
-from tests.jobs import dies_once, fails, where
+from tests.jobs import dies, dies_once, fails, where
 
 PERTURB = PerturbParams(severities=[1]).model_copy(update={"images": 1})  # fewer than a user may ask for
 without_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="ray is not installed")
@@ -32,8 +32,9 @@ def one_worker(face_data, tmp_path_factory):
 @pytest.fixture(scope="module")
 def cluster():
     """Address of a Dask cluster of two processes on this computer."""
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        yield cluster.scheduler_address
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+            yield cluster.scheduler_address
 
 
 @pytest.fixture
@@ -63,10 +64,8 @@ def differing(folders, others):
     return [str(file) for file, other in pairs if file.read_bytes() != other.read_bytes()]
 
 
-@pytest.mark.parametrize("name", ["threading", "loky"])
-def test_threads_and_processes_write_the_bytes_of_one_worker(one_worker, face_data, tmp_path, name):
-    with joblib.parallel_config(name):
-        assert not differing(one_worker, written(face_data, tmp_path, 3))
+def test_threads_write_the_bytes_of_one_worker(one_worker, face_data, tmp_path):
+    assert not differing(one_worker, written(face_data, tmp_path, 3))
 
 
 @pytest.mark.usefixtures("scheduler")
@@ -76,13 +75,13 @@ def test_two_processes_of_a_dask_cluster_write_the_bytes_of_one_worker(one_worke
         assert not differing(one_worker, written(face_data, tmp_path, 3))
 
 
-@without_ray
-def test_two_processes_of_ray_write_the_bytes_of_one_worker(face_data, tmp_path, monkeypatch):
-    monkeypatch.setenv("MMFER_BACKEND", "ray")
+@pytest.mark.parametrize("name", ["loky", pytest.param("ray", marks=without_ray)])
+def test_two_processes_write_the_bytes_of_one_worker(face_data, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("MMFER_BACKEND", name)
     with backend(2):
         write_features(face_data / "augmented", face_data / "clean", tmp_path / "features", ExtractParams(), 2)
-    for name in ("hog.npy", "landmarks.npy", "index.parquet"):
-        assert (tmp_path / "features" / name).read_bytes() == (face_data / "features" / name).read_bytes(), name
+    for file in (face_data / "features").iterdir():
+        assert (tmp_path / "features" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 @pytest.mark.usefixtures("scheduler")
@@ -90,6 +89,12 @@ def test_work_of_a_killed_dask_worker_is_done_again(tmp_path):
     with backend(2):
         assert each(dies_once, [(tmp_path / "marker", n) for n in range(6)], 2, "numbers") == list(range(6))
     assert (tmp_path / "marker").exists()
+
+
+@pytest.mark.usefixtures("scheduler")
+def test_a_job_that_kills_every_dask_worker_is_one_line():
+    with backend(2), pytest.raises(MmferError, match=r"^numbers: no workers are left \(KilledWorker: .*run it again$"):
+        each(dies, [(1,)], 2, "numbers")
 
 
 def test_a_killed_process_of_this_computer_is_one_line(tmp_path):

@@ -9,7 +9,7 @@ from mmfer.face.points import N_POINTS
 from mmfer.face.prepare import describe
 from mmfer.parallel import each, ranges
 
-CHUNK = 8192  # rows that a worker takes at a time
+CHUNK = 4096  # rows that a worker takes at a time
 
 
 def write_features(augmented: Path, clean: Path, target: Path, params: ExtractParams, workers: int) -> FaceSet:

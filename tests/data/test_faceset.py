@@ -3,8 +3,11 @@
 import hashlib
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from mmfer.data import faceset
 from mmfer.data.faceset import (
     count_splits,
     create_array,
@@ -12,8 +15,10 @@ from mmfer.data.faceset import (
     new_faceset,
     new_index,
     open_faceset,
+    read_index,
     rows_digest,
     write_array,
+    write_index,
     write_rows,
 )
 from mmfer.errors import MmferError
@@ -59,6 +64,41 @@ def test_rows_written_in_any_order_are_in_their_places(tmp_path, images):
         for start in (4, 0, 2):
             write_rows(new, "images", start, images[start : start + 2])
     assert (open_faceset(tmp_path / "set").images == images).all()
+
+
+def test_an_index_is_written_in_parts_and_any_rows_and_columns_of_it_are_read(tmp_path, images, monkeypatch):
+    monkeypatch.setattr(faceset, "PART", 4)
+    table = index(np.concatenate([images] * 3))
+    for number, parts in enumerate((table, (table[at : at + 4] for at in range(0, 18, 4)))):
+        with new_faceset(tmp_path / str(number), "d", ["a", "b"], parts, {}):
+            pass
+        faces = open_faceset(tmp_path / str(number))
+        assert pq.read_metadata(faces.folder / "index.parquet").num_row_groups == 5
+        for rows in (slice(0, 18), slice(3, 5), slice(4, 8), slice(5, 7), slice(6, 99), slice(9, 9)):
+            expected = table[rows].reset_index(drop=True)
+            pd.testing.assert_frame_equal(read_index(faces.folder, rows=rows), expected)
+            pd.testing.assert_frame_equal(
+                read_index(faces.folder, ["digest", "label"], rows), expected[["digest", "label"]]
+            )
+        pd.testing.assert_frame_equal(pd.concat(faces.parts(), ignore_index=True), table)
+        pd.testing.assert_frame_equal(faces.columns("split", "fold"), table[["split", "fold"]])
+        pd.testing.assert_frame_equal(faces.index, table)
+
+
+def test_an_index_that_the_block_writes_is_checked_too(tmp_path, images):
+    with pytest.raises(MmferError, match="labels must be 0 to 0"):
+        with new_faceset(tmp_path / "set", "d", ["a"], None, {}) as folder:
+            write_index(folder, index(images))
+    assert not (tmp_path / "set").exists()
+
+
+def test_an_index_whose_rows_are_damaged_is_named(folder):
+    path = folder / "index.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    with pytest.raises(MmferError, match=r"(?s)set: faceset\.json or index\.parquet is damaged .*dvc repro"):
+        _ = open_faceset(folder).index
 
 
 @pytest.mark.parametrize("name", ["images.npy", "index.parquet", "faceset.json"])

@@ -152,9 +152,12 @@ def test_the_first_copy_is_the_plain_face_and_fewer_copies_are_the_first_of_more
 def test_any_number_of_workers_and_any_chunks_give_the_same_bytes(tmp_path, monkeypatch):
     one = write_tiny(tmp_path / "one", workers=1)
     monkeypatch.setattr(augment, "CHUNK", 7)
+    monkeypatch.setattr(augment, "PART", 7)
     two = write_tiny(tmp_path / "two", workers=2)
     for name in ("augmented/images.npy", "augmented/transforms.npy", "features/hog.npy", "features/landmarks.npy"):
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
+    one, two = open_faceset(one / "augmented"), open_faceset(two / "augmented")
+    pd.testing.assert_frame_equal(one.index, two.index)
 
 
 def test_only_kept_training_faces_have_copies(tmp_path):

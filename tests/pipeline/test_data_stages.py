@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from mmfer import tracking
+from mmfer.errors import MmferError
 from tools import stage_deps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,3 +49,10 @@ def test_a_stage_writes_the_same_metrics_every_time_and_logs_them(project, monke
     assert writes[0] == writes[1]
     assert set(writes[0]) == {f"{stage}.json", *(["kept.csv"] if stage == "clean" else [])}
     assert yaml.safe_load(writes[0][f"{stage}.json"]) == logged
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_backend_of_a_stage_is_that_of_the_environment(project, monkeypatch, stage):
+    monkeypatch.setenv("MMFER_BACKEND", "spark")
+    with pytest.raises(MmferError, match="MMFER_BACKEND: unknown backend spark"):
+        getattr(import_module(f"stages.{stage}"), stage)("synthetic", 1)

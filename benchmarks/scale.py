@@ -1,0 +1,170 @@
+"""Data stages beyond one core and one memory; prints JSON. `python -m benchmarks.scale workers`, `memory` or `shards`.
+
+workers  faces a second of clean and extract by one worker and by two, in turns, for threads, loky and Dask; `gain` is
+         what the second adds to the first, median over the turns. Processes have been started and warmed before.
+memory   peak memory of augment and extract, each in a process of its own, at several numbers of rows. `anonymous_mib`
+         leaves out pages of memmapped files, `resident_mib` does not.
+shards   a data set of so many rows, all on the disk (about 7 KB a row): cut into shards of so many faces, augment and
+         extract of each in processes of their own, the features joined; least and most of each cost over the shards.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+
+from benchmarks.common import interleaved, machine, medians
+from benchmarks.faces import write_clean_faces
+from mmfer.config import AugmentParams, CleanParams, ExtractParams
+from mmfer.data.duplicates import mark_duplicates
+from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from mmfer.data.shards import cut, join
+from mmfer.data.synthetic.faces import render_face
+from mmfer.face.augment import write_augmented
+from mmfer.face.clean import write_clean
+from mmfer.face.extract import write_features
+from mmfer.resources import STATUS, measured
+
+COPIES = AugmentParams().copies
+
+
+def write_rendered_faces(data: Path, faces: int) -> None:
+    """A raw FaceSet of rendered faces, in which the detector finds something: a few of them over and over."""
+    images = np.resize(np.stack([render_face(seed=seed)[0] for seed in range(20)]), (faces, 48, 48))
+    index = mark_duplicates(new_index(["rendered"] * faces, np.zeros(faces), "train", digest=digests(images)))
+    with new_faceset(data / "raw", "rendered", ["face"], index, {}) as folder:
+        write_array(folder, "images", images)
+
+
+def run_stage(data: Path, stage: str, workers: int) -> int:
+    """Rows that a stage has written."""
+    if stage == "clean":
+        return len(write_clean(data / "raw", data / "cleaned", CleanParams(), workers))
+    if stage == "augment":
+        return len(write_augmented(data / "raw", data / "clean", data / "augmented", AugmentParams(), workers))
+    if stage == "join":
+        return len(join(data, "features"))
+    return len(write_features(data / "augmented", data / "clean", data / "features", ExtractParams(), workers))
+
+
+@contextmanager
+def clusters(workers: int) -> Iterator[Any]:
+    """A local Dask cluster of so many processes of one thread each, as joblib's backend inside the block."""
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as c:
+        yield c
+
+
+def workers(faces: int, turns: int) -> dict[str, Any]:
+    """What a second worker adds in clean and extract, by backend."""
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name, clusters(1) as one, clusters(2) as two:
+        data = Path(name)
+        write_clean_faces(data / "random", faces)
+        run_stage(data / "random", "augment", 2)
+        write_rendered_faces(data / "rendered", faces)
+        folders = {"clean": data / "rendered", "extract": data / "random"}
+        configs = {
+            "threads": lambda n: joblib.parallel_config("threading"),
+            "loky": lambda n: joblib.parallel_config("loky"),
+            "dask": lambda n: joblib.parallel_config("dask", client={1: one, 2: two}[n]),
+        }
+        for stage, folder in folders.items():
+            for backend, config in configs.items():
+
+                def way(n: int, config: Callable = config, stage: str = stage, folder: Path = folder) -> None:
+                    with config(n):
+                        run_stage(folder, stage, n)
+
+                result[f"{stage}, {backend}"] = second_worker(lambda: way(1), lambda: way(2), turns)
+    return {"faces": faces, "rows": faces * COPIES, "stages": result}
+
+
+def second_worker(one: Callable[[], None], two: Callable[[], None], turns: int) -> dict[str, Any]:
+    """Times of both in turns after a run to warm up, and what the second worker adds to the first."""
+    two(), one()
+    times = interleaved({"one": one, "two": two}, turns)
+    gains = times["one"][:, 0] / times["two"][:, 0] - 1
+    return {"gain": round(float(np.median(gains)), 3), "best": round(float(gains.max()), 3)} | medians(times)
+
+
+def own_process(data: Path, stage: str) -> dict[str, float]:
+    """Cost of a stage in a new process."""
+    command = [sys.executable, "-m", "benchmarks.scale", "stage", str(data), stage]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def cost(data: Path, stage: str) -> dict[str, float]:
+    """Rows, seconds, peak memory of a stage in this process."""
+    with measured() as spent:
+        rows = run_stage(data, stage, 2)
+    # Not ru_maxrss, which begins with what the process had that started this one.
+    (resident,) = (int(line.split()[1]) // 1024 for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return {"rows": rows, "seconds": spent["seconds"], "anonymous_mib": spent["peak_mib"], "resident_mib": resident}
+
+
+def memory(sizes: list[int]) -> dict[str, Any]:
+    """Peak memory by rows, and its growth from the smallest to the largest."""
+    result: dict[str, Any] = {"augment": [], "extract": []}
+    for rows in sizes:
+        with tempfile.TemporaryDirectory() as name:
+            write_clean_faces(Path(name), rows // COPIES)
+            for stage, costs in result.items():
+                costs.append(own_process(Path(name), stage))
+    grown = {stage: round(costs[-1]["anonymous_mib"] - costs[0]["anonymous_mib"], 1) for stage, costs in result.items()}
+    return result | {"growth_mib": grown}
+
+
+def by_shards(rows: int, faces: int) -> dict[str, Any]:
+    """A data set of so many rows cut into shards of so many faces; augment and extract of each, features joined."""
+    result: dict[str, Any] = {"augment": [], "extract": []}
+    with tempfile.TemporaryDirectory() as name:
+        data = Path(name)
+        write_clean_faces(data, rows // COPIES)
+        folders = [shard.folder.parent for part in ("raw", "clean") for shard in cut(data, faces, part)]
+        folders = folders[: len(folders) // 2]
+        for folder in folders:
+            for stage, costs in result.items():
+                costs.append(own_process(folder, stage))
+        joined = own_process(data, "join")
+        size = sum(file.stat().st_size for file in data.rglob("*") if file.is_file())
+    summary: dict[str, Any] = {"shards": len(folders), "join": joined, "gib_on_disk": round(size / 2**30, 1)}
+    for stage, costs in result.items():
+        summary[stage] = {key: [min(c[key] for c in costs), max(c[key] for c in costs)] for key in costs[0]}
+    return summary
+
+
+def main() -> None:
+    """Measure what the command line names, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["workers", "memory", "shards", "stage"])
+    parser.add_argument("names", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--faces", type=int, default=2048, help="workers: faces; shards: faces of a shard")
+    parser.add_argument("--turns", type=int, default=5, help="workers: how often one and two take turns")
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 861_270], help="memory, shards: rows")
+    given = parser.parse_args()
+    if given.what == "stage":  # of another process
+        print(json.dumps(cost(Path(given.names[0]), given.names[1])))
+        return
+    facts, start = machine(), time.time()
+    if given.what == "workers":
+        result = workers(given.faces, given.turns)
+    elif given.what == "memory":
+        result = memory(given.rows)
+    else:
+        result = by_shards(given.rows[-1], given.faces)
+    print(json.dumps({"machine": facts, "seconds": round(time.time() - start, 1)} | result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
