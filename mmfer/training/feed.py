@@ -2,7 +2,7 @@
 
 A pass is once over all training copies. A sample is a training row and the number of a copy. Of stored copies each is a
 row of its own, the same in every pass. Where they are drawn online a row is a face: the first pass sees the copies that
-would have been stored, the same samples in the same order, and each further pass as many new ones.
+would have been stored, the same samples in the same order, and each further pass the plain face and new copies.
 """
 
 from collections.abc import Callable

@@ -156,13 +156,15 @@ def _order(count: int, number: int, seed: int) -> np.ndarray:
 def epoch_samples(train: np.ndarray, copies: int, epoch: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The `size` samples of one epoch: training rows (size,), and numbers of their copies (size,).
 
-    A pass is each row with each of `copies` numbers, in random order; the next pass has numbers of its own.
+    A pass is each row with each of `copies` numbers, in random order; the next pass has numbers of its own, but for 0,
+    the plain face, which every pass has.
     """
     count = len(train) * copies
     passes, places = np.divmod(np.arange(epoch * size, (epoch + 1) * size), count)
     numbers = range(passes[0], passes[-1] + 1)
     sample = np.concatenate([_order(count, int(p), seed)[places[passes == p]] for p in numbers])
-    return train[sample // copies], sample % copies + passes * copies
+    number = sample % copies
+    return train[sample // copies], np.where(number, number + passes * copies, 0)
 
 
 def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
