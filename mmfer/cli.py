@@ -177,13 +177,18 @@ def unpack(
     sources: Annotated[list[Path], typer.Argument(exists=True, help="Folders of `mmfer train --out`, or its zips.")],
 ) -> None:
     """Bring models that were trained elsewhere into the pipeline: `dvc repro` takes them as its own."""
+    from mmfer.config import read_params
     from mmfer.training.campaign import unpack as unpack_models
+    from mmfer.training.campaign import verdicts
     from mmfer.training.train import CHECKPOINTS
 
+    params = read_params()
     for source in sources:
-        for facts in unpack_models(source, CHECKPOINTS):
-            typer.echo(" ".join(f"{key} {facts[key]}" for key in ("dataset", "system", "fold", "seed", "run")))
-    typer.echo("run `dvc repro`: its train stages take those that fit its data, parameters and code")
+        found = unpack_models(source, CHECKPOINTS)
+        for facts, verdict in zip(found, verdicts(found, params, Path("data")), strict=True):
+            which = " ".join(f"{key} {facts[key]}" for key in ("dataset", "system", "fold", "seed", "run"))
+            typer.echo(f"{which}: {verdict}")
+    typer.echo("`dvc repro` takes those that fit, and trains what is wanted beside them")
 
 
 @app.command()

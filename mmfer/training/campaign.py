@@ -41,9 +41,11 @@ from mmfer.parallel import cores
 from mmfer.training import processes
 from mmfer.training.device import choose_device
 from mmfer.training.loop import Paused, probe
-from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, Weights, build, holds_run
+from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, Weights, build, holds_run, model_name
+from mmfer.training.runs import ELSEWHERE
 from mmfer.training.train import Training, is_network, plan, samples_of, train_model
 
+RUN = "[0-9a-f]{24}"  # names of runs
 FILES = {NETWORK, ESTIMATOR, HISTORY, "model.json"}  # of a model's folder
 
 
@@ -157,6 +159,12 @@ def jobs_of(entries: list[Entry], data: dict[str, Path], params: Params) -> list
         if key not in plans:
             block, train = params.system(entry.system), params.train(*key)
             plans[key] = plan(data[entry.dataset], (entry.system, block), train)
+        absent = set(entry.seeds or []) - {training.facts["seed"] for training in plans[key]}
+        if absent:
+            raise MmferError(
+                f"trainings: {entry.dataset} {entry.system}: seeds {sorted(absent)} are not among its parameters'; "
+                "correct the list, or train.seeds"
+            )
         for training in plans[key]:
             if entry.seeds is None or training.facts["seed"] in entry.seeds:
                 job = Job(*key, training)
@@ -172,10 +180,9 @@ def train_list(sources: list[Path], params: Params, entries: list[Entry], terms:
     """
     terms.out.mkdir(parents=True, exist_ok=True)
     with processes.joined(choose_device(params.defaults.train.device)):
-        if processes.rank() == 0:  # makes the copies and features of packs
-            data = dict(open_data(source, terms.out, params) for source in sources)
-        processes.agreed(None)
-        data = dict(open_data(source, terms.out, params) for source in sources)
+        with claimed(terms.out / "data.lock", wait=True):  # the first makes the copies and features of packs
+            data = dict(open_data(source, terms.out, params) for source in sources) if processes.rank() == 0 else {}
+        data = processes.agreed(data)
         jobs = jobs_of(entries, data, params)
         if not jobs:
             named = ", ".join(dict.fromkeys(entry.dataset for entry in entries)) or "nothing"
@@ -241,21 +248,21 @@ def measure(jobs: list[Job], seconds: float) -> dict[tuple[str, str], Rate]:
         if key in rates or not is_network(job.training):
             continue
         counts = {every, 1} if choose_device(job.training.params.device) == "cpu" else {every}
-        found = []
-        for threads in sorted(counts):
-            torch.set_num_threads(threads)
-            found.append(Rate(_probe(job.training, seconds), threads))
-        rates[key] = max(found)
-        print(
-            f"{job.dataset} {job.system}: {rates[key].samples:,.0f} samples/s, {rates[key].threads} threads", flush=True
-        )
+        try:
+            rates[key] = max(_probe(job.training, seconds, threads) for threads in sorted(counts))
+        except MmferError as error:
+            print(f"error: {job.dataset} {job.system}: {error}", file=sys.stderr, flush=True)  # so will its training
+            continue
+        rate = f"{rates[key].samples:,.0f} samples/s, {rates[key].threads} threads"
+        print(f"{job.dataset} {job.system}: {rate}", flush=True)
     torch.set_num_threads(every)
     return rates
 
 
-def _probe(training: Training, seconds: float) -> float:
+def _probe(training: Training, seconds: float, threads: int) -> Rate:
+    torch.set_num_threads(threads)
     network = build(training.facts)
-    return probe(network, training.feed, training.rows, training.params, seconds)
+    return Rate(probe(network, training.feed, training.rows, training.params, seconds), threads)
 
 
 def say_cost(jobs: list[Job], left: list[Job], rates: dict[tuple[str, str], Rate]) -> None:
@@ -281,19 +288,18 @@ def state_of(job: Job, out: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def claimed(lock: Path) -> Iterator[bool]:
+def claimed(lock: Path, wait: bool = False) -> Iterator[bool]:
     """Whether this process alone holds the lock while the block runs; it falls with the process."""
     if processes.rank() > 0:  # process 0 speaks for all of a group
         yield True
         return
-    with lock.open("w") as file:
+    with lock.open("w") as file:  # never removed: who waits for a removed file and who makes a new one would both hold
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
             return
         yield True
-        lock.unlink()
 
 
 def bundle(out: Path, target: Path, limit: int) -> None:
@@ -304,7 +310,7 @@ def bundle(out: Path, target: Path, limit: int) -> None:
     target.mkdir(parents=True, exist_ok=True)
     parts: list[list[Path]] = [[]]
     room = limit
-    for folder in sorted(path.parent for path in out.glob("*/model.json")):
+    for folder in _models(out):
         files = [path for path in sorted(folder.iterdir()) if path.name in FILES]
         if (size := _zipped(files)) > limit:
             print(f"{folder}: {size >> 20} MiB are more than a zip may have; its weights stay there", flush=True)
@@ -321,6 +327,11 @@ def bundle(out: Path, target: Path, limit: int) -> None:
                 archive.write(path, f"{path.parent.name}/{path.name}")
 
 
+def _models(out: Path) -> list[Path]:
+    """The folders of finished models; one that is being written has another name."""
+    return sorted(path.parent for path in out.glob("*/model.json") if re.fullmatch(RUN, path.parent.name))
+
+
 def _zipped(files: list[Path]) -> int:
     """Bytes that files take in a zip, at most: each has two heads."""
     return sum(path.stat().st_size + 512 for path in files)
@@ -329,37 +340,70 @@ def _zipped(files: list[Path]) -> int:
 def unpack(source: Path, target: Path) -> list[dict[str, Any]]:
     """Models in a folder of a campaign or in a zip of `bundle` -> copied to `target`/<run>; return their facts.
 
-    MmferError where one is not as it was written; what came before it is there.
+    One that came without its weights is left out, and a line says so. MmferError where one is not as it was written;
+    what came before it is there.
     """
     found = []
     for run, files in _models_in(source):
+        if not {NETWORK, ESTIMATOR} & set(files):
+            print(f"{source}: {run}: without its weights, which are where it was trained; left out", flush=True)
+            continue
         with new_folder(target / run) as folder:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
             if not holds_run(folder, run):
-                raise MmferError(f"{source}: {run}: damaged, or without its weights; bring it again")
+                raise MmferError(f"{source}: {run}: damaged; bring it again")
         found.append(json.loads(files["model.json"]))
     if not found:
-        raise MmferError(f"{source}: no models there; give the folder of `mmfer train --out`, or a zip of --bundle")
+        raise MmferError(f"{source}: no models there; give the folder of `mmfer train --out`, or a zip of --zips")
     return found
+
+
+def verdicts(found: list[dict[str, Any]], params: Params, data: Path) -> list[str]:
+    """For the facts of each model: whether a train stage will take it, and else why not, in words."""
+    plans: dict[tuple[str, str], dict[str, Training]] = {}
+    said = []
+    for facts in found:
+        key = (facts["dataset"], facts["system"])
+        if key[0] not in params.datasets or key[1] not in params.systems:
+            said.append("the parameters do not name it")
+        elif not (data / key[0] / "features").exists():
+            said.append(f"{data / key[0]} is not made yet: not compared")
+        else:
+            if key not in plans:
+                trainings = plan(data / key[0], (key[1], params.system(key[1])), params.train(*key))
+                plans[key] = {training.name: training for training in trainings}
+            said.append(_verdict(facts, plans[key].get(model_name(facts["fold"], facts["seed"]))))
+    return said
+
+
+def _verdict(facts: dict[str, Any], wanted: Training | None) -> str:
+    if wanted is None:
+        return "the parameters have no such fold or seed"
+    if wanted.facts["run"] == facts["run"]:
+        return "fits"
+    words = {"params": "of the system", "train": "of training", "made_by": "of the data"}
+    other = [word for key, word in words.items() if _shared(facts[key]) != _shared(wanted.facts[key])]
+    return "does not fit: other " + (f"parameters {', '.join(other)}" if other else "data or code")
+
+
+def _shared(block: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in block.items() if key not in ELSEWHERE}
 
 
 def _models_in(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Run and files of each model."""
     if source.is_dir():
-        for path in sorted(source.glob("*/model.json")):
-            yield (
-                path.parent.name,
-                {file.name: file.read_bytes() for file in path.parent.iterdir() if file.name in FILES},
-            )
+        for folder in _models(source):
+            yield folder.name, {file.name: file.read_bytes() for file in folder.iterdir() if file.name in FILES}
         return
     try:
         with zipfile.ZipFile(source) as archive:
             inside: dict[str, dict[str, bytes]] = {}
             for item in archive.infolist():
                 run, _, name = item.filename.partition("/")
-                if not re.fullmatch("[0-9a-f]{24}", run) or name not in FILES:
-                    raise MmferError(f"{source}: {item.filename}: not of a model; give a zip of `mmfer train --bundle`")
+                if not re.fullmatch(RUN, run) or name not in FILES:
+                    raise MmferError(f"{source}: {item.filename}: not of a model; give a zip of `mmfer train --zips`")
                 inside.setdefault(run, {})[name] = archive.read(item)
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise MmferError(f"{source}: damaged ({error}); bring it again") from None

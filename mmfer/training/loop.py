@@ -7,7 +7,8 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def fit_network(
     bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=None)
     saved = -math.inf
     while not _finished(state, params):
-        record = _epoch(state, feed, rows, size, params, seed)
+        with _enough_memory(params):
+            record = _epoch(state, feed, rows, size, params, seed)
         pauses = processes.agreed(time.monotonic() >= pause_at) and not _finished(state, params)
         if processes.rank() == 0:
             if pauses or time.monotonic() - saved >= SAVE_SECONDS:
@@ -116,9 +118,21 @@ def probe(network: Network, feed: Feed, rows: Rows, params: TrainParams, seconds
             train_epoch(state, feed, samples, params, 0)  # reads its sums, so that the device is done
         return time.perf_counter() - start
 
-    some(2)
-    batches = max(1, math.ceil(seconds / some(1)))
-    return batches * params.batch_size / some(batches)
+    with _enough_memory(params):
+        some(2)
+        batches = max(1, math.ceil(seconds / some(1)))
+        return batches * params.batch_size / some(batches)
+
+
+@contextmanager
+def _enough_memory(params: TrainParams) -> Iterator[None]:
+    """MmferError where the device's memory does not hold what the steps of a training need."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise MmferError(
+            f"train.batch_size: batches of {params.batch_size} do not fit the device's memory; lower it"
+        ) from None
 
 
 def is_compiled(params: TrainParams, device: str) -> bool:

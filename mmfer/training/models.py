@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import mmfer
 from mmfer.config import ExtractParams, check
@@ -143,7 +143,7 @@ def save_model(
             if weights != "float32":
                 state |= {key: _narrow(key, state[key], weights) for key, _ in system.named_parameters()}
                 facts = facts | {"weights": weights}
-            save_file(state, temporary / NETWORK)
+            (temporary / NETWORK).write_bytes(save(state))  # by Python, which names a full disk
         else:
             import skops.io
 

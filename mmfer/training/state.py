@@ -1,6 +1,7 @@
 """All that changes while a network trains, and the checkpoint that holds it."""
 
 import copy
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,7 @@ def start_state(network: Network, params: TrainParams, checkpoint: Path | None =
     )
     average = copy.deepcopy(network).eval() if params.ema else None
     state = State(network, DistributedDataParallel(network) if processes.count() > 1 else network, average, optimizer)
-    if checkpoint and checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+    if checkpoint and (saved := _load(checkpoint)):
         for name in ("network", "average", "optimizer"):
             if saved[name] is not None:
                 getattr(state, name).load_state_dict(saved[name])
@@ -63,5 +63,19 @@ def save_checkpoint(state: State, path: Path) -> None:
     parts = {name: getattr(state, name) for name in ("network", "average", "optimizer")}
     saved = {name: part.state_dict() if part is not None else None for name, part in parts.items()}
     saved |= {name: getattr(state, name) for name in ("epoch", "seconds", "history", "best")}
+    content = io.BytesIO()  # torch's own errors do not tell a full disk from a bug
+    torch.save(saved, content)
     with new_file(path) as temporary:
-        torch.save(saved, temporary)
+        temporary.write_bytes(content.getbuffer())
+
+
+def _load(checkpoint: Path) -> dict[str, Any] | None:
+    """What a checkpoint holds; a damaged one is set aside, which is printed, and None."""
+    if not checkpoint.exists():
+        return None
+    try:
+        return torch.load(checkpoint, weights_only=True)
+    except Exception as error:  # torch, pickle and zipfile each have their own
+        aside = checkpoint.rename(checkpoint.with_suffix(".damaged"))
+        tqdm.write(f"{checkpoint}: damaged ({type(error).__name__}), now {aside.name}; the training starts over")
+        return None

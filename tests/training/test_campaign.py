@@ -1,0 +1,325 @@
+"""Trainings away from the pipeline: order, resumes, shared lists, faults, and the way home."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from mmfer.data.pack import write_pack
+from mmfer.training import campaign
+from mmfer.training.models import NETWORK
+from tests.tiny import write_tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMS = {
+    "defaults": {
+        "clean": {},
+        "augment": {"copies": 3, "mirror": 0.0},
+        "extract": {},
+        "train": {"epochs": 2, "batch_size": 16, "seeds": [0, 1], "precision": "float32", "mixup": 0.0},
+        "evaluate": {},
+        "perturb": {},
+    },
+    "datasets": {
+        "tiny": {"source": {"kind": "synthetic"}}
+        | {block: {} for block in ("clean", "augment", "extract", "train", "evaluate", "perturb")}
+    },
+    "systems": {
+        "agrawal": {"filters": [2, 2]},
+        "net": {
+            "kind": "compact", "channels": [4, 8], "blocks": 1, "landmarks_hidden": [8], "hog_hidden": [8],
+            "train": {"seeds": [0]},
+        },
+    },
+    "study": {},
+}  # fmt: skip
+ORDER = {"trainings": [{"dataset": "tiny", "system": "agrawal", "seeds": [1]}, {"dataset": "tiny", "system": "net"}]}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder with data/tiny, its pack, parameters and an order. Only to read."""
+    folder = tmp_path_factory.mktemp("home")
+    write_tiny(folder / "data" / "tiny")
+    write_pack(folder / "data" / "tiny", folder / "tiny.pack")
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    (folder / "order.yaml").write_text(yaml.safe_dump(ORDER))
+    return folder
+
+
+def _command(home, out, *options, source="tiny.pack", order="order.yaml"):
+    where = ["--params", str(home / "params.yaml"), "--order", str(home / order), "--out", str(out), "--probe", "0"]
+    return [sys.executable, "-m", "mmfer", "train", str(home / source), *where, *map(str, options)]
+
+
+def _start(*args, **kwargs):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        _command(*args, **kwargs), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _train(*args, **kwargs):
+    process = _start(*args, **kwargs)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def trained(home, tmp_path_factory):
+    """A campaign that ran through, from the pack, with zips: its folder, its output."""
+    out = tmp_path_factory.mktemp("elsewhere") / "out"
+    code, said, err = _train(home, out, "--zips", out / "zips", "--zip-mib", 1)
+    assert code == 0, err
+    return out, said
+
+
+def _weights(out):
+    return {path.parent.name: load_file(path) for path in out.glob("*/*.safetensors")}
+
+
+def _equal(one, other):
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[run][name], other[run][name]) for run in one for name in one[run]
+    )
+
+
+def test_trainings_follow_the_list_and_the_table_says_what_they_took(trained):
+    out, said = trained
+    table = pd.read_csv(out / "campaign.csv")
+    assert list(zip(table["system"], table["seed"], strict=True)) == [("agrawal", 1), ("net", 0)]
+    assert list(table["state"]) == ["done", "done"]
+    # 36 training faces, of which a tenth was not kept, three copies each, in whole batches
+    index = pd.read_parquet(out / "data" / "tiny" / "augmented" / "index.parquet")
+    rows = int((index["split"] == "train").sum())
+    assert list(table["samples"]) == 2 * [2 * (rows // 16) * 16]
+    assert set(table["device"]) == {"cpu"}
+    assert (table["samples_per_second"] > 0).all()
+    assert said.index("[1/2] tiny agrawal seed1") < said.index("[2/2] tiny net seed0")
+
+
+def test_what_is_done_is_skipped(home, trained):
+    out, _ = trained
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/model.json")}
+    code, said, _ = _train(home, out)
+    assert code == 0
+    assert "0 of 2 trainings are left: 0 samples" in said
+    assert before == {path: path.stat().st_mtime_ns for path in out.glob("*/model.json")}
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(home, trained, tmp_path):
+    code = "import sys\nfrom mmfer.training import loop\nloop.SAVE_SECONDS = 0.0\nfrom mmfer.cli import main\nmain()"
+    command = _command(home, tmp_path / "out")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code, *command[3:]], env=env, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch 1"):  # of the first training; within its second epoch
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait(60) == -signal.SIGKILL
+    assert list((tmp_path / "out").glob("*.pt"))
+    code, said, err = _train(home, tmp_path / "out")
+    assert code == 0, err
+    assert "resuming after epoch" in said + err
+    assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
+
+
+def test_a_pause_says_so_and_goes_on_to_the_same_weights(home, trained, tmp_path):
+    code, _, err = _train(home, tmp_path / "out", "--minutes", 0.0001)
+    assert code == 2
+    assert "the time is over; the same command goes on from there" in err
+    assert "Traceback" not in err
+    assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["state"]) == ["paused", "waits"]
+    code, _, err = _train(home, tmp_path / "out")
+    assert code == 0, err
+    assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
+
+
+def test_processes_on_one_folder_share_the_list(home, trained, tmp_path):
+    both = [_start(home, tmp_path / "out") for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    epochs = sum(out.count("epoch 1 ") for out, _ in said)
+    assert epochs == 2  # each of the two trainings once
+    assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
+
+
+def test_a_lock_stays_one_lock(tmp_path):
+    with campaign.claimed(tmp_path / "lock") as mine, campaign.claimed(tmp_path / "lock") as other:
+        assert (mine, other) == (True, False)
+    with campaign.claimed(tmp_path / "lock") as again:
+        assert again
+        assert (tmp_path / "lock").exists()
+
+
+def test_a_training_that_fails_does_not_stop_the_others(home, tmp_path):
+    code, _, err = _train(home, tmp_path / "out", "--set", "systems.agrawal.train.weight_decay=1.0e+30")
+    assert code == 1
+    assert "error: tiny agrawal seed1: training: the loss is nan" in err
+    assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["state"]) == ["waits", "done"]
+
+
+def test_zips_keep_to_their_size_and_what_does_not_fit_stays(trained, tmp_path, capsys):
+    out, _ = trained
+    (whole,) = (out / "zips").iterdir()
+    sizes = sorted(sum(file.stat().st_size for file in folder.iterdir()) for folder in campaign._models(out))
+    campaign.bundle(out, tmp_path / "two", max(sizes) + 4096)
+    assert [path.name for path in sorted((tmp_path / "two").iterdir())] == ["models-0.zip", "models-1.zip"]
+    assert all(path.stat().st_size <= max(sizes) + 4096 for path in (tmp_path / "two").iterdir())
+    campaign.bundle(out, tmp_path / "small", 4096)
+    assert "its weights stay there" in capsys.readouterr().out
+    assert all(path.stat().st_size <= 4096 for path in (tmp_path / "small").iterdir())
+    assert campaign_runs(whole) == {folder.name for folder in campaign._models(out)}
+
+
+def campaign_runs(file):
+    with zipfile.ZipFile(file) as archive:
+        return {name.partition("/")[0] for name in archive.namelist() if name.endswith(".safetensors")}
+
+
+def _at_home(home, folder, code, *args):
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_ALLOW_FILE_STORE": "true"}
+    env["MLFLOW_TRACKING_URI"] = f"file:{folder / 'mlruns'}"
+    result = subprocess.run(
+        [sys.executable, "-m", code, *args],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+def test_what_was_trained_elsewhere_is_the_train_stages(home, trained, tmp_path):
+    out, _ = trained
+    (tmp_path / "data").symlink_to(home / "data")
+    here = {**PARAMS, "defaults": PARAMS["defaults"] | {"train": PARAMS["defaults"]["train"] | {"precision": "auto"}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(here))
+    code, said, err = _at_home(home, tmp_path, "mmfer", "unpack", str(out / "zips" / "models-0.zip"))
+    assert code == 0, err
+    assert said.count(": fits\n") == 2
+    code, said, err = _at_home(home, tmp_path, "stages.train", "tiny", "net")
+    assert code == 0, err
+    assert "0 trained, 1 taken as they were" in said
+    run = next(run for run, weights in _weights(out).items() if _facts(out / run)["system"] == "net")
+    model = home / "data" / "tiny" / "models" / "net" / "seed0"
+    assert _equal({"": load_file(model / NETWORK)}, {"": _weights(out)[run]})
+    metrics = tmp_path / "metrics" / "tiny" / "net"
+    assert json.loads((metrics / "train.json").read_text())["execution"] == _facts(out / run)["execution"]
+    assert len(pd.read_csv(metrics / "curves.csv")) == 2
+    logged = next((tmp_path / "mlruns").rglob("metrics/train/loss")).read_text().splitlines()
+    assert len(logged) == 2  # an epoch each
+
+
+def _facts(folder):
+    return json.loads((folder / "model.json").read_text())
+
+
+def test_unpack_says_why_a_model_does_not_fit(home, trained, tmp_path):
+    (tmp_path / "data").symlink_to(home / "data")
+    train = PARAMS["defaults"]["train"] | {"learning_rate": 0.5, "seeds": [0]}
+    other = {**PARAMS, "defaults": PARAMS["defaults"] | {"train": train}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(other))
+    code, said, err = _at_home(home, tmp_path, "mmfer", "unpack", str(trained[0]))
+    assert code == 0, err
+    assert "does not fit: other parameters of training" in said  # net
+    assert "the parameters have no such fold or seed" in said  # agrawal's seed 1
+
+
+def test_a_model_without_its_weights_is_left_out_and_a_damaged_one_refused(trained, tmp_path, capsys):
+    campaign.bundle(trained[0], tmp_path / "zips", 4096)
+    with pytest.raises(campaign.MmferError, match="no models there"):
+        campaign.unpack(tmp_path / "zips" / "models-0.zip", tmp_path / "in")
+    assert "without its weights" in capsys.readouterr().out
+    good = (trained[0] / "zips" / "models-0.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(good[: len(good) // 2])
+    with pytest.raises(campaign.MmferError, match="damaged"):
+        campaign.unpack(tmp_path / "cut.zip", tmp_path / "in")
+
+
+@pytest.mark.parametrize(
+    ("entry", "options", "message"),
+    [
+        ({"dataset": "tiny", "system": "nett"}, [], "nett"),
+        ({"dataset": "tinny", "system": "net"}, [], "tinny"),
+        ({"dataset": "tiny", "system": "net", "seeds": [7]}, [], "seeds [7] are not among"),
+        ({"dataset": "tiny", "system": "net"}, ["--set", "defaults.train.epoch=3"], "epoch"),
+        ({"dataset": "tiny", "system": "net"}, ["--set", "epochs"], "give KEY=VALUE"),
+    ],
+)
+def test_a_wrong_order_is_one_line(home, trained, tmp_path, entry, options, message):
+    (tmp_path / "order.yaml").write_text(yaml.safe_dump({"trainings": [entry]}))
+    _refused(_train(home, trained[0], *options, order=tmp_path / "order.yaml"), message)
+
+
+@pytest.mark.parametrize("fault", ["cut", "changed", "version"])
+def test_a_bad_pack_is_one_line(home, tmp_path, fault):
+    content = (home / "tiny.pack").read_bytes()
+    bad = {
+        "cut": content[: len(content) // 2],
+        "changed": content[:20000] + bytes([content[20000] ^ 1]) + content[20001:],
+        "version": content.replace(b'"format": 1', b'"format": 9'),
+    }[fault]
+    (tmp_path / "bad.pack").write_bytes(bad)
+    _refused(_train(home, tmp_path / "out", source=tmp_path / "bad.pack"), "bad.pack")
+
+
+def _refused(result, message):
+    code, _, err = result
+    assert code == 2, err
+    assert err.startswith("error: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(home, trained, tmp_path):
+    _train(home, tmp_path / "out", "--minutes", 0.0001)  # makes the data, and a checkpoint
+    limited = "import resource,sys; resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000));"
+    limited += "from mmfer.training import loop; loop.SAVE_SECONDS = 0.0; from mmfer.cli import main; main()"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = _command(home, tmp_path / "out")[3:]
+    full = subprocess.run(
+        [sys.executable, "-c", limited, *command], env=env, capture_output=True, text=True, check=False
+    )
+    assert full.returncode == 2
+    assert "Traceback" not in full.stderr
+    assert "free space" in full.stderr.splitlines()[-1]
+    code, _, err = _train(home, tmp_path / "out")
+    assert code == 0, err
+    assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
+
+
+def test_a_damaged_checkpoint_is_set_aside(home, trained, tmp_path):
+    _train(home, tmp_path / "out", "--minutes", 0.0001)
+    (checkpoint,) = (tmp_path / "out").glob("*.pt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    code, said, err = _train(home, tmp_path / "out")
+    assert code == 0, err
+    assert "damaged" in said + err
+    assert checkpoint.with_suffix(".damaged").exists()
+    assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
+
+
+BLOCKED = ["dlib", "dvc", "mlflow", "matplotlib", "sklearn", "skops", "onnxruntime", "PIL", "skimage"]
+
+
+def test_networks_are_trained_without_the_pipelines_packages(home, trained, tmp_path):
+    code = f"import sys; sys.modules |= dict.fromkeys({BLOCKED}); from mmfer.cli import main; main()"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = _command(home, tmp_path / "out")[3:]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *command], env=env, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
