@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
+from mmfer.cli import app
 from mmfer.data.pack import write_pack
+from mmfer.errors import MmferError
 from mmfer.training import campaign
 from mmfer.training.models import NETWORK
 from tests.tiny import write_tiny
@@ -42,6 +46,17 @@ PARAMS = {
     },
     "study": {},
 }  # fmt: skip
+BLOCKED = [
+    "dlib",
+    "dvc",
+    "mlflow",
+    "matplotlib",
+    "sklearn",
+    "skops",
+    "onnxruntime",
+    "PIL",
+    "skimage",
+]
 ORDER = {"trainings": [{"dataset": "tiny", "system": "agrawal", "seeds": [1]}, {"dataset": "tiny", "system": "net"}]}
 
 
@@ -61,25 +76,45 @@ def _command(home, out, *options, source="tiny.pack", order="order.yaml"):
     return [sys.executable, "-m", "mmfer", "train", str(home / source), *where, *map(str, options)]
 
 
-def _start(*args, **kwargs):
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        _command(*args, **kwargs), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+ALONE = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # as the tests run themselves
+
+
+def _start(command):
+    return subprocess.Popen(command, env=ALONE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _with(first, command):
+    """The command as a process of its own, after some lines of Python."""
+    code = f"{first}\nfrom mmfer.training import loop\nloop.SAVE_SECONDS = 0.0\nfrom mmfer.cli import main\nmain()"
+    return [sys.executable, "-c", code, *command[3:]]
 
 
 def _train(*args, **kwargs):
-    process = _start(*args, **kwargs)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+    """The command within this process -> exit code, output, errors; `run_app` makes a line and 2 of a fault."""
+    result = CliRunner().invoke(app, _command(*args, **kwargs)[3:])
+    if isinstance(result.exception, MmferError):
+        return 2, result.stdout, f"error: {result.exception}\n"
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def trained(home, tmp_path_factory):
-    """A campaign that ran through, from the pack, with zips: its folder, its output."""
+    """A campaign that ran through, from the pack, with zips, without BLOCKED: its folder, its output."""
     out = tmp_path_factory.mktemp("elsewhere") / "out"
-    code, said, err = _train(home, out, "--zips", out / "zips", "--zip-mib", 1)
-    assert code == 0, err
+    first = f"import sys; sys.modules |= dict.fromkeys({BLOCKED})"
+    process = _start(_with(first, _command(home, out, "--zips", out / "zips", "--zip-mib", 1)))
+    said, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
     return out, said
 
 
@@ -117,10 +152,7 @@ def test_what_is_done_is_skipped(home, trained):
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(home, trained, tmp_path):
-    code = "import sys\nfrom mmfer.training import loop\nloop.SAVE_SECONDS = 0.0\nfrom mmfer.cli import main\nmain()"
-    command = _command(home, tmp_path / "out")
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-c", code, *command[3:]], env=env, stdout=subprocess.PIPE, text=True)
+    process = _start(_with("", _command(home, tmp_path / "out")))
     for line in process.stdout:
         if line.startswith("epoch 1"):  # of the first training; within its second epoch
             process.send_signal(signal.SIGKILL)
@@ -145,7 +177,7 @@ def test_a_pause_says_so_and_goes_on_to_the_same_weights(home, trained, tmp_path
 
 
 def test_processes_on_one_folder_share_the_list(home, trained, tmp_path):
-    both = [_start(home, tmp_path / "out") for _ in range(2)]
+    both = [_start(_command(home, tmp_path / "out")) for _ in range(2)]
     said = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     epochs = sum(out.count("epoch 1 ") for out, _ in said)
@@ -187,17 +219,9 @@ def campaign_runs(file):
 
 
 def _at_home(home, folder, code, *args):
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MLFLOW_ALLOW_FILE_STORE": "true"}
-    env["MLFLOW_TRACKING_URI"] = f"file:{folder / 'mlruns'}"
-    result = subprocess.run(
-        [sys.executable, "-m", code, *args],
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    env = ALONE | {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_TRACKING_URI": f"file:{folder / 'mlruns'}"}
+    command = [sys.executable, "-m", code, *args]
+    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
     return result.returncode, result.stdout, result.stderr
 
 
@@ -239,12 +263,12 @@ def test_unpack_says_why_a_model_does_not_fit(home, trained, tmp_path):
 
 def test_a_model_without_its_weights_is_left_out_and_a_damaged_one_refused(trained, tmp_path, capsys):
     campaign.bundle(trained[0], tmp_path / "zips", 4096)
-    with pytest.raises(campaign.MmferError, match="no models there"):
+    with pytest.raises(MmferError, match="no models there"):
         campaign.unpack(tmp_path / "zips" / "models-0.zip", tmp_path / "in")
     assert "without its weights" in capsys.readouterr().out
     good = (trained[0] / "zips" / "models-0.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(good[: len(good) // 2])
-    with pytest.raises(campaign.MmferError, match="damaged"):
+    with pytest.raises(MmferError, match="damaged"):
         campaign.unpack(tmp_path / "cut.zip", tmp_path / "in")
 
 
@@ -285,16 +309,12 @@ def _refused(result, message):
 
 def test_a_full_disk_is_one_line_and_nothing_is_lost(home, trained, tmp_path):
     _train(home, tmp_path / "out", "--minutes", 0.0001)  # makes the data, and a checkpoint
-    limited = "import resource,sys; resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000));"
-    limited += "from mmfer.training import loop; loop.SAVE_SECONDS = 0.0; from mmfer.cli import main; main()"
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = _command(home, tmp_path / "out")[3:]
-    full = subprocess.run(
-        [sys.executable, "-c", limited, *command], env=env, capture_output=True, text=True, check=False
-    )
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))"
+    full = _start(_with(limit, _command(home, tmp_path / "out")))
+    _, err = full.communicate(timeout=300)
     assert full.returncode == 2
-    assert "Traceback" not in full.stderr
-    assert "free space" in full.stderr.splitlines()[-1]
+    assert "Traceback" not in err
+    assert "free space" in err.splitlines()[-1]
     code, _, err = _train(home, tmp_path / "out")
     assert code == 0, err
     assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
@@ -308,18 +328,4 @@ def test_a_damaged_checkpoint_is_set_aside(home, trained, tmp_path):
     assert code == 0, err
     assert "damaged" in said + err
     assert checkpoint.with_suffix(".damaged").exists()
-    assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
-
-
-BLOCKED = ["dlib", "dvc", "mlflow", "matplotlib", "sklearn", "skops", "onnxruntime", "PIL", "skimage"]
-
-
-def test_networks_are_trained_without_the_pipelines_packages(home, trained, tmp_path):
-    code = f"import sys; sys.modules |= dict.fromkeys({BLOCKED}); from mmfer.cli import main; main()"
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = _command(home, tmp_path / "out")[3:]
-    result = subprocess.run(
-        [sys.executable, "-c", code, *command], env=env, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
     assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
