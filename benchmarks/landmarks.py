@@ -1,25 +1,23 @@
-"""The 68 landmarks of rendered faces, in batch and alone, beside dlib's own predictor; prints JSON.
+"""The 68 landmarks of rendered faces, in batch and alone, beside dlib's own predictor. `python -m benchmarks.landmarks`
 
-`python benchmarks/landmarks.py`. Milliseconds for a face, the least of some rounds that take turns; `ratio`: dlib's
-time to ours, by number of threads; `differing_points` counts landmarks that are not dlib's to the pixel.
+Seconds of one face. `differing_points` counts landmarks that are not dlib's to the pixel.
 """
 
 import importlib.util
-import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import dlib
 import numpy as np
 
+from benchmarks.common import interleaved, medians, ratio, run
 from mmfer.config import SyntheticSource
 from mmfer.data.synthetic.faces import read_synthetic
 from mmfer.face.shape_predictor import MODEL, find_landmarks
 
-FACES, SIDE = 512, 120
-BOX = (12, 12, 107, 107)
+SIDE, BOX = 120, (12, 12, 107, 107)
 
 
 def by_dlib(predictor: dlib.shape_predictor, images: np.ndarray) -> np.ndarray:
@@ -34,16 +32,17 @@ def shared(function, images: np.ndarray, threads: int) -> np.ndarray:
         return np.concatenate(list(pool.map(function, np.array_split(images, threads))))
 
 
-def main() -> None:
-    """Time both by turns."""
+def measure(quick: bool) -> dict[str, Any]:
+    """Both by turns."""
     package = importlib.util.find_spec("face_recognition_models")
     predictor = dlib.shape_predictor(str(Path(package.submodule_search_locations[0], "models", MODEL)))
-    _, faces, _ = read_synthetic(SyntheticSource(faces=FACES, identities=64), 2)
+    _, faces, _ = read_synthetic(SyntheticSource(faces=70 if quick else 448, identities=28), 2)
     images = np.stack([cv2.resize(face, (SIDE, SIDE)) for face in faces])
 
     def batch(part: np.ndarray) -> np.ndarray:
         return find_landmarks(part, np.tile(BOX, (len(part), 1)))
 
+    differing = int((batch(images) != by_dlib(predictor, images)).any(axis=-1).sum())
     ways = {
         "dlib": lambda: by_dlib(predictor, images),
         "dlib_2_threads": lambda: shared(lambda part: by_dlib(predictor, part), images, 2),
@@ -51,20 +50,14 @@ def main() -> None:
         "batch_2_threads": lambda: shared(batch, images, 2),
         "alone": lambda: np.concatenate([batch(image[None]) for image in images]),
     }
-    found, times = {}, {name: [] for name in ways}
-    for _ in range(4):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            found[name] = way()
-            times[name].append((time.perf_counter() - start) / FACES * 1e3)
-    result = {name: round(min(taken), 3) for name, taken in times.items()}
-    ratio = {
-        1: round(result["dlib"] / result["batch"], 1),
-        2: round(result["dlib_2_threads"] / result["batch_2_threads"], 1),
+    times = interleaved(ways, 1 if quick else 4, dict.fromkeys(ways, len(images)))
+    ratios = {
+        "dlib_to_batch": ratio(times, "dlib", "batch"),
+        "dlib_to_batch_2_threads": ratio(times, "dlib_2_threads", "batch_2_threads"),
+        "dlib_to_alone": ratio(times, "dlib", "alone"),
     }
-    differing = int((found["batch"] != found["dlib"]).any(axis=-1).sum())
-    print(json.dumps(result | {"ratio": ratio, "differing_points": differing}))
+    return {"sizes": {"faces": len(images)}, "times": medians(times), "ratios": ratios, "differing_points": differing}
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, __doc__)
