@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test coverage wheel mutants lint generated docs format clean
+.PHONY: help install repro test coverage benchmarks wheel mutants lint generated docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -29,6 +29,9 @@ coverage: install  ## run the whole test suite and print which lines it does not
 wheel: install  ## build wheel and sdist into dist/, install the wheel into an empty environment and predict offline
 	MMFER_TEST_WHEEL=1 python -m pytest tests/test_packaging.py
 	python -m build
+
+benchmarks: install  ## time everything beside the bare libraries, into benchmarks/RESULTS.md; half an hour, best on idle cores
+	python -m benchmarks
 
 mutants: install  ## break one line at a time and see whether the tests notice (docs/mutants.md); takes half an hour
 	nice -n 10 python -m tools.mutants

@@ -47,6 +47,12 @@ TARGETS = [
     Target("start", ("times", "mmfer_help", "median_s"), "`mmfer --help`, s", 0.6, True),
     Target("start", ("times", "train_help", "median_s"), "`python -m stages.train --help`, s", 0.6, True),
     Target("start", ("ratios", "repro_to_status"), "`dvc repro`, nothing to do, over `dvc status`", 1.5, True),
+    Target("scale_memory", ("growth_mib", "augment"), "augment: memory from 9,990 to 861,270 rows, MiB", 100, True),
+    Target("scale_memory", ("growth_mib", "extract"), "extract: the same", 100, True),
+    Target("scale_workers", ("stages", "clean, threads", "gain"), "clean: what a second thread adds", 0.85),
+    Target("scale_workers", ("stages", "extract, threads", "gain"), "extract: the same", 0.85),
+    Target("scale_workers", ("stages", "clean, dask", "gain"), "clean: what a second Dask worker adds", 0.85),
+    Target("scale_workers", ("stages", "extract, dask", "gain"), "extract: the same", 0.85),
 ]
 
 
@@ -70,8 +76,9 @@ def head(results: dict[str, Any]) -> str:
         "Written by `make benchmarks` from the JSON files in `results/`; not to be edited. "
         f"{facts['processor']}, {facts['cores']} cores ({', '.join(facts['bfloat16']) or 'no bfloat16'}), "
         f"{facts['memory_gib']} GiB, Python {facts['python']}; {versions}.",
-        "What is compared took turns in one process; a ratio is the median of the ratios of each turn. `load` is the mean "
-        "number of processes that wanted a core in the minute before a script began: from 0.5 on, other work shared the cores.",
+        "What is compared took turns in one process; a ratio is the median of the ratios of each turn. `load` is the "
+        "mean number of processes that wanted a core in the minute before a script began: from 0.5 on, other work "
+        "shared the cores.",
     ]
     if any(result["quick"] for result in results.values()):
         lines.append("**Toy sizes (`--quick`): these figures mean nothing.**")
@@ -92,14 +99,16 @@ def targets(results: dict[str, Any]) -> str:
 
 def section(name: str, result: dict[str, Any]) -> str:
     """All figures of one script."""
-    lines = [f"## {name}", f"`python -m benchmarks.{name}`, {result['when_utc']} UTC, load {result['machine']['load_before']}"]
-    if "sizes" in result:
-        lines[1] += "; " + ", ".join(f"{key} {value:,}" for key, value in result["sizes"].items())
-    if result.get("times"):
+    sizes = "".join(f", {key} {value:,}" for key, value in result.get("sizes", {}).items())
+    lines = [
+        f"## {name}",
+        f"`{result['command'].replace('-m', 'python -m', 1)}`, load {result['machine']['load_before']}{sizes}",
+    ]
+    if "times" in result:
         lines.append(times_table(result["times"]))
-    for key, value in result.items():
-        if key not in ("machine", "when_utc", "seconds", "quick", "sizes", "times"):
-            lines.append(f"{key}: {shown(value)}")
+    hidden = ("machine", "command", "seconds", "quick", "sizes", "times")
+    rest = [f"- {key}: {shown(value)}" for key, value in result.items() if key not in hidden]
+    lines.append("\n".join(rest))
     if name == "training":
         lines.append("![Samples per second of loop and bare network](training.svg)")
     return "\n\n".join(lines)
@@ -125,7 +134,9 @@ def unit(seconds: float) -> str:
 def shown(value: Any) -> str:
     """A figure, or a line of named ones."""
     if isinstance(value, dict):
-        return ", ".join(f"{key} {shown(one)}" for key, one in value.items())
+        return "; ".join(f"{key} {shown(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return "; ".join(shown(one) for one in value)
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

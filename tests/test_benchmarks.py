@@ -1,0 +1,61 @@
+"""The benchmarks at toy size: what they write, and nothing about their times."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report
+from benchmarks.__main__ import SCRIPTS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_target_is_of_a_script():
+    assert {target.script for target in report.TARGETS} <= set(SCRIPTS)
+
+
+def test_an_unknown_script_is_named(tmp_path):
+    done = run("hogs", "--out", tmp_path)
+    assert done.returncode == 2
+    assert "no such script: hogs" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The folder that the quickest scripts wrote into."""
+    out = tmp_path_factory.mktemp("benchmarks")
+    done = run("hog", "loader", "--quick", "--out", out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+def test_a_script_says_where_and_with_what_it_measured(quick):
+    result = json.loads((quick / "results/hog.json").read_text())
+    assert {"processor", "cores", "versions", "load_before"} <= set(result["machine"])
+    assert result["sizes"] == {"ours": 200, "scikit_image": 20, "memory_copy": 200}
+    assert all(0 < row["least_s"] <= row["median_s"] for row in result["times"].values())
+
+
+def test_the_page_has_each_target_and_each_figure(quick):
+    page = (quick / "RESULTS.md").read_text()
+    assert "these figures mean nothing" in page
+    ratio = json.loads((quick / "results/hog.json").read_text())["ratios"]["scikit_image_to_ours"]
+    met = "yes" if ratio >= 40 else "no"
+    assert f"| HOG: scikit-image's time over ours, one core | {ratio:.3g} | at least 40 | {met} |" in page
+    assert "| `mmfer --help`, s | – | at most 0.6 | not run |" in page
+    assert (quick / "targets.svg").stat().st_size
+
+
+@pytest.mark.parametrize(("value", "share"), [(0.3, 2), (0.6, 1), (1.2, 0.5)])
+def test_less_is_better_where_a_target_is_a_limit(value, share):
+    target = next(target for target in report.TARGETS if target.keys == ("times", "mmfer_help", "median_s"))
+    assert target.share(value) == pytest.approx(share)
