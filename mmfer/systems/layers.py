@@ -18,8 +18,8 @@ class ChannelGate(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
 
     def forward(self, maps: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
-        # Not amax, which shares a gradient among equal maxima and takes longer; adaptive_max_pool2d, compiled for a CPU in
-        # bfloat16, has gradients that are not numbers (PyTorch 2.13).
+        # Not amax, which shares a gradient among equal maxima and takes longer, nor adaptive_max_pool2d: compiled for a
+        # CPU in bfloat16, it has gradients that are not numbers (PyTorch 2.13).
         highest = nn.functional.max_pool2d(maps, maps.shape[2:]).flatten(1)
         gate = self.mlp(maps.mean(dim=(2, 3))) + self.mlp(highest)
         return maps * torch.sigmoid(gate)[:, :, None, None]
