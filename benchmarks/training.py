@@ -1,8 +1,8 @@
-"""The training loop beside the same network on one batch that is ready, by system and type of numbers; copies drawn online.
+"""The training loop beside the same network on one batch that is ready, with stored copies and with online ones.
 
-`python -m benchmarks.training`. Samples per second, medians over turns. The bare network takes the same steps (forward, loss, backward, the
-same optimiser) on a batch whose inputs are prepared: no fetching, no preparing, no mixing, no schedule. `loop` is an
-epoch of the stage without its validation and checkpoint, on random faces, batches of 128.
+`python -m benchmarks.training`. Samples per second, medians over turns. The bare network takes the same steps (forward,
+loss, backward, the same optimiser) on a batch whose inputs are prepared: no fetching, no preparing, no schedule. `loop`
+is an epoch of the stage without its validation and checkpoint, on random faces, in batches of 128.
 """
 
 import copy
@@ -99,12 +99,9 @@ def rates(ways: dict[str, Callable[[int], None]], batch: int, turns: int) -> dic
     next(iter(ways.values()))(2)
     steps = max(2, round(2 * TURN_SECONDS / (time.perf_counter() - start))) if turns > 1 else 2
     seconds = np.array([[_seconds(way, steps) for way in ways.values()] for _ in range(turns)])
-    found = {
-        name: round(float(np.median(batch * steps / taken)), 1) for name, taken in zip(ways, seconds.T, strict=True)
-    }
-    shares = {
-        name: round(float(np.median(seconds[:, 0] / taken)), 3) for name, taken in zip(ways, seconds.T, strict=True)
-    }
+    by_way = dict(zip(ways, seconds.T, strict=True))
+    found = {name: round(float(np.median(batch * steps / taken)), 1) for name, taken in by_way.items()}
+    shares = {name: round(float(np.median(seconds[:, 0] / taken)), 3) for name, taken in by_way.items()}
     return {"steps": steps, "rates": found, "to_first": shares}
 
 
