@@ -157,6 +157,7 @@ def train(
     weights: Annotated[Weights, typer.Option(help="How weights are written.")] = Weights.float32,
     zips: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for zips of all models.")] = None,
     zip_mib: Annotated[int, typer.Option(min=1, help="Largest size of such a zip.")] = 16,
+    zip_count: Annotated[int | None, typer.Option(min=1, help="How many such zips at most.")] = None,
 ) -> None:
     """Train systems without the pipeline, on any computer; the same command goes on where it stopped.
 
@@ -167,7 +168,7 @@ def train(
 
     everything = read_changed(params, change or [])
     entries = campaign.read_order(order, everything, system or [])
-    terms = campaign.Terms(out, minutes, probe, weights.value, zips, zip_mib)
+    terms = campaign.Terms(out, minutes, probe, weights.value, zips, zip_mib, zip_count)
     failed = campaign.train_list(sources, everything, entries, terms)
     raise typer.Exit(1 if failed else 0)
 

@@ -70,8 +70,9 @@ class Terms(NamedTuple):
     minutes: float | None = None  # after which it pauses, at the end of an epoch
     probe: float = 1.0  # seconds for which the rate of each system is measured before
     weights: Weights = "float32"  # how networks are written
-    zips: Path | None = None  # folder for zips of all models, renewed after each training
+    zips: Path | None = None  # folder for zips of all models and campaign.csv, renewed after each training
     zip_mib: int = 16  # size of one at most
+    zip_count: int | None = None  # how many at most
 
 
 @dataclass(frozen=True)
@@ -220,9 +221,12 @@ def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
 def flush(jobs: list[Job], terms: Terms) -> None:
     """Bring campaign.csv and the zips up to date."""
     if processes.rank() == 0:
-        write_csv(terms.out / "campaign.csv", pd.DataFrame([state_of(job, terms.out) for job in jobs]).round(4))
+        table = pd.DataFrame([state_of(job, terms.out) for job in jobs]).round(4)
+        write_csv(terms.out / "campaign.csv", table)
         if terms.zips:
-            bundle(terms.out, terms.zips, terms.zip_mib << 20)
+            done = [terms.out / job.run for job in jobs if holds_run(terms.out / job.run, job.run)]
+            bundle(done, terms.zips, terms.zip_mib << 20, terms.zip_count)
+            write_csv(terms.zips / "campaign.csv", table)
 
 
 def _ignore(metrics: dict[str, Any], step: int) -> None:
@@ -302,29 +306,36 @@ def claimed(lock: Path, wait: bool = False) -> Iterator[bool]:
         yield True
 
 
-def bundle(out: Path, target: Path, limit: int) -> None:
-    """Write the finished models in `out` as zip files of at most `limit` bytes into the folder `target`.
+def bundle(folders: list[Path], target: Path, limit: int, count: int | None = None) -> None:
+    """Write models, the most valuable first, as at most `count` zips of at most `limit` bytes into the folder `target`.
 
-    A model that is larger alone comes without its weights, and a line says so.
+    What does not fit comes without its weights, and a line says so.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    parts: list[list[Path]] = [[]]
-    room = limit
-    for folder in _models(out):
+    parts: list[list[Path]] = []
+    for folder in folders:
         files = [path for path in sorted(folder.iterdir()) if path.name in FILES]
-        if (size := _zipped(files)) > limit:
-            print(f"{folder}: {size >> 20} MiB are more than a zip may have; its weights stay there", flush=True)
-            files = [path for path in files if path.name not in (NETWORK, ESTIMATOR)]
-            size = _zipped(files)
-        if size > room:
-            parts.append([])
-            room = limit
-        parts[-1] += files
-        room -= size
+        light = [path for path in files if path.name not in (NETWORK, ESTIMATOR)]
+        if not _put(files, parts, limit, count):
+            kept = "curves alone are" if _put(light, parts, limit, count) else "nothing of it is"
+            print(f"{folder}: {_zipped(files) >> 20} MiB do not fit the zips; {kept} in them", flush=True)
     for number, files in enumerate(parts):
         with new_file(target / f"models-{number}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
             for path in files:
                 archive.write(path, f"{path.parent.name}/{path.name}")
+
+
+def _put(files: list[Path], parts: list[list[Path]], limit: int, count: int | None) -> bool:
+    """Add files to the first part with room, or to a new one; whether there was room."""
+    size = _zipped(files)
+    if size > limit:
+        return False
+    part = next((part for part in parts if _zipped(part) + size <= limit), None)
+    if part is None:
+        if len(parts) == count:
+            return False
+        parts.append(part := [])
+    part += files
+    return True
 
 
 def _models(out: Path) -> list[Path]:

@@ -200,17 +200,19 @@ def test_a_training_that_fails_does_not_stop_the_others(home, tmp_path):
     assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["state"]) == ["waits", "done"]
 
 
-def test_zips_keep_to_their_size_and_what_does_not_fit_stays(trained, tmp_path, capsys):
+def test_zips_keep_to_their_size_and_number_and_what_does_not_fit_stays(trained, tmp_path, capsys):
     out, _ = trained
-    (whole,) = (out / "zips").iterdir()
-    sizes = sorted(sum(file.stat().st_size for file in folder.iterdir()) for folder in campaign._models(out))
-    campaign.bundle(out, tmp_path / "two", max(sizes) + 4096)
+    folders = campaign._models(out)
+    assert {path.name for path in (out / "zips").iterdir()} == {"campaign.csv", "models-0.zip"}
+    assert campaign_runs(out / "zips" / "models-0.zip") == {folder.name for folder in folders}
+    limit = max(sum(file.stat().st_size for file in folder.iterdir()) for folder in folders) + 4096
+    campaign.bundle(folders, tmp_path / "two", limit)
     assert [path.name for path in sorted((tmp_path / "two").iterdir())] == ["models-0.zip", "models-1.zip"]
-    assert all(path.stat().st_size <= max(sizes) + 4096 for path in (tmp_path / "two").iterdir())
-    campaign.bundle(out, tmp_path / "small", 4096)
-    assert "its weights stay there" in capsys.readouterr().out
-    assert all(path.stat().st_size <= 4096 for path in (tmp_path / "small").iterdir())
-    assert campaign_runs(whole) == {folder.name for folder in campaign._models(out)}
+    assert all(path.stat().st_size <= limit for path in (tmp_path / "two").iterdir())
+    assert capsys.readouterr().out == ""
+    campaign.bundle(folders, tmp_path / "one", limit, count=1)  # the first has the most value
+    assert campaign_runs(tmp_path / "one" / "models-0.zip") == {folders[0].name}
+    assert "do not fit the zips" in capsys.readouterr().out
 
 
 def campaign_runs(file):
@@ -262,7 +264,7 @@ def test_unpack_says_why_a_model_does_not_fit(home, trained, tmp_path):
 
 
 def test_a_model_without_its_weights_is_left_out_and_a_damaged_one_refused(trained, tmp_path, capsys):
-    campaign.bundle(trained[0], tmp_path / "zips", 4096)
+    campaign.bundle(campaign._models(trained[0]), tmp_path / "zips", 4096)
     with pytest.raises(MmferError, match="no models there"):
         campaign.unpack(tmp_path / "zips" / "models-0.zip", tmp_path / "in")
     assert "without its weights" in capsys.readouterr().out

@@ -1,0 +1,49 @@
+#!/bin/sh
+# A campaign on a bare computer with one GPU: its packages, the speed of every system, then trainings in order of value.
+#
+#   OUT=results sh benchmarks/gpu.sh PACK [MINUTES [PROBE_SECONDS [further options of mmfer train]]]
+#
+# MINUTES (12) hold for all of it; the same command goes on afterwards if OUT/../campaign is kept. PROBE_SECONDS (20) are
+# spent on each system before the first training, beside its compilation: 0 where the time is short. Packages that are
+# missing are taken from wheels in the folder `wheels` beside this repository's files, if it is there. OUT gets
+# campaign.csv, log.txt and at most four zips of 15 MiB for `mmfer unpack`, renewed after each training.
+set -u
+pack=${1:?usage: OUT=FOLDER sh benchmarks/gpu.sh PACK [MINUTES [PROBE_SECONDS [OPTIONS]]]}
+minutes=${2:-12} probe=${3:-20}
+[ $# -gt 3 ] && shift 3 || shift $#
+out=${OUT:?set OUT to the folder for results}
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=${WORK:-$(dirname "$out")/campaign}
+python=${PYTHON:-python3}
+mkdir -p "$out" "$work"
+out=$(cd "$out" && pwd) work=$(cd "$work" && pwd) pack=$(cd "$(dirname "$pack")" && pwd)/$(basename "$pack")
+export PYTHONPATH="$work/site:$root"
+cd "$root" || exit 2
+
+check() {
+  "$python" - <<'PY'
+import importlib.util, platform, sys
+needed = ("torch numpy pandas pyarrow yaml pydantic numba cv2 safetensors scipy tqdm typer joblib").split()
+missing = [name for name in needed if importlib.util.find_spec(name) is None]
+print("python", platform.python_version(), "missing:", *(missing or ["nothing"]), flush=True)
+sys.exit(1 if missing else 0)
+PY
+}
+
+{
+  if ! check; then
+    for wheel in wheels/*.whl; do
+      [ -e "$wheel" ] && "$python" -m zipfile -e "$wheel" "$work/site" && echo "opened $wheel"
+    done
+    check || { echo "error: put wheels of what is missing into $root/wheels, for this Python; then run it again"; exit 2; }
+  fi
+  "$python" - <<'PY'
+import torch
+gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: the CPU is used"
+print("torch", torch.__version__, "CUDA", torch.version.cuda, "GPU", gpu, flush=True)
+PY
+  "$python" -u -m mmfer train "$pack" --params comparison_gpu --order docs/params/orders/comparison_gpu.yaml \
+    --out "$work" --minutes "$minutes" --probe "$probe" --weights float16 --zips "$out" --zip-mib 15 --zip-count 4 "$@"
+  echo "exit code $?"
+} 2>&1 | tee -a "$out/log.txt"
+[ "$(tail -n 1 "$out/log.txt")" = "exit code 0" ]
