@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from mmfer.cli import app
 from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
-from mmfer.training import campaign
+from mmfer.training import campaign, loop
 from mmfer.training.models import NETWORK
 from tests.tiny import write_tiny
 
@@ -320,6 +320,16 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(home, trained, tmp_path):
     code, _, err = _train(home, tmp_path / "out")
     assert code == 0, err
     assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
+
+
+def test_too_little_memory_for_a_batch_is_a_line_that_names_its_size(home, tmp_path, monkeypatch):
+    def step(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop, "train_step", step)
+    code, _, err = _train(home, tmp_path / "out")
+    assert code == 1  # of both trainings
+    assert err.count("train.batch_size: batches of 16 do not fit the device's memory; lower it") == 2
 
 
 def test_a_damaged_checkpoint_is_set_aside(home, trained, tmp_path):
