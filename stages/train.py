@@ -1,6 +1,7 @@
 """Stage train: data/<dataset>/augmented and features -> data/<dataset>/models/<system> (one folder a fold and seed)."""
 
 import math
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,8 @@ def train(
         # parameters of an estimator: not counted
         speed = {key: trained.execution[key] for key in SPEED if key in trained.execution}
         run.log_metrics({"cost": {"parameters": math.nan} | trained.summary | trained.spent | speed})
+    if os.environ.get("RANK", "0") != "0":
+        return  # of the processes of torchrun one writes
     files.write_csv(metrics / "curves.csv", trained.curves)
     files.write_json(metrics / "train.json", trained.summary | {"execution": trained.execution})
 

@@ -54,7 +54,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.client: Any = None
-        self._alive = True
+        self._alive = os.environ.get("RANK", "0") == "0"  # of the processes of torchrun one logs
         self.attempt(self._connect)
 
     def attempt(self, act: Callable[[], Result]) -> Result | None:

@@ -40,8 +40,9 @@ from mmfer.files import new_file, new_folder, write_csv
 from mmfer.parallel import cores
 from mmfer.training import processes
 from mmfer.training.device import choose_device
-from mmfer.training.loop import Paused, probe
+from mmfer.training.loop import probe
 from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, Weights, build, holds_run, model_name
+from mmfer.training.processes import Paused
 from mmfer.training.runs import ELSEWHERE
 from mmfer.training.train import Training, is_network, plan, samples_of, train_model
 
@@ -253,7 +254,7 @@ def measure(jobs: list[Job], seconds: float) -> dict[tuple[str, str], Rate]:
             continue
         counts = {every, 1} if choose_device(job.training.params.device) == "cpu" else {every}
         try:
-            rates[key] = max(_probe(job.training, seconds, threads) for threads in sorted(counts))
+            rates[key] = max(_probe(job.training, seconds, threads) for threads in processes.agreed(sorted(counts)))
         except MmferError as error:
             print(f"error: {job.dataset} {job.system}: {error}", file=sys.stderr, flush=True)  # so will its training
             continue

@@ -30,6 +30,7 @@ from mmfer.training.device import choose_device, conditions, matmul_tflops, uses
 from mmfer.training.ema import update_average
 from mmfer.training.feed import Feed
 from mmfer.training.mixup import draw_mixes, mix, smooth_targets
+from mmfer.training.processes import Paused
 from mmfer.training.schedule import learning_rate
 from mmfer.training.state import State, save_checkpoint, start_state
 
@@ -57,7 +58,8 @@ def fit_network(
     feed, steps = ready(network, feed, params, size)
     flops = flops_of_sample(network, feed, rows.train)
     state = start_state(network, params, checkpoint)
-    bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=None)
+    disable = processes.rank() > 0 or None
+    bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=disable)
     saved = -math.inf
     while not _finished(state, params):
         with _enough_memory(params):
@@ -90,16 +92,17 @@ def fit_network(
     return result.eval(), {"result": facts, "execution": spent}, pd.DataFrame(state.history)
 
 
-class Paused(MmferError):
-    """A training that stopped before its end, and goes on from there when it is run again."""
-
-
 def ready(network: Network, feed: Feed, params: TrainParams, size: int) -> tuple[Feed, int]:
     """Network and feed on the device of the training; the feed there, and the number of steps in `size` samples."""
     device = choose_device(params.device)
     steps = size // params.batch_size
     if not steps:
         raise MmferError(f"train.batch_size: {params.batch_size} is more than the {size} rows of an epoch; lower it")
+    if params.batch_size < 2 * processes.count():
+        raise MmferError(
+            f"train.batch_size: {params.batch_size} is less than two for each of {processes.count()} processes; raise "
+            "it, or start fewer"
+        )
     network.to(device, memory_format=torch.channels_last)
     return feed.on(device, is_compiled(params, device)), steps
 
@@ -120,7 +123,7 @@ def probe(network: Network, feed: Feed, rows: Rows, params: TrainParams, seconds
 
     with _enough_memory(params):
         some(2)
-        batches = max(1, math.ceil(seconds / some(1)))
+        batches = processes.agreed(max(1, math.ceil(seconds / some(1))))
         return batches * params.batch_size / some(batches)
 
 
@@ -237,7 +240,7 @@ def train_epoch(
     own = processes.part(range(params.batch_size))
     mixes = [part.to(feed.device) for part in draw_mixes(rng, params.mixup, steps, len(own))] if params.mixup else []
     totals = torch.zeros(2, device=feed.device)  # of loss, and of samples that are right
-    for step in tqdm(range(steps), leave=False, unit="batch", disable=None):
+    for step in tqdm(range(steps), leave=False, unit="batch", disable=processes.rank() > 0 or None):
         progress = (state.epoch + step / steps) / params.epochs
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(params.learning_rate, params.schedule, progress)
@@ -245,6 +248,9 @@ def train_epoch(
         totals += train_step(state, batch, params, [part[step] for part in mixes])
         if state.average is not None:
             update_average(state.average, state.network, params.ema, state.epoch * steps + step)
+    for network in (state.network, state.average):
+        if network is not None:
+            processes.average_buffers(network)
     total, right = processes.summed(totals).tolist()
     mean = total / (steps * params.batch_size)
     if not math.isfinite(mean):

@@ -5,22 +5,33 @@ torchrun there is one process, and nothing here does anything.
 """
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mmfer.errors import MmferError
 
 TIMEOUT = timedelta(minutes=30)  # as long as the slowest may be behind, after which a process is lost
 
 
+class Paused(MmferError):
+    """A training that stopped before its end, in all processes at once; it goes on from there when it is run again."""
+
+
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Join the other processes while the block runs, if torchrun started this one; MmferError where one is lost."""
+    """Join the other processes while the block runs, if torchrun started this one; MmferError where one is lost.
+
+    Process 0 alone prints, and ends with the error of a pause; the others end as if all was done, for at the first
+    error torchrun ends all, also one that still writes.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
         yield
         return
@@ -28,8 +39,13 @@ def joined(device: str) -> Iterator[None]:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
     try:
-        yield
-    except (distributed.DistError, RuntimeError) as error:
+        with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere) if rank() else nullcontext():
+            yield
+    except Paused:
+        if rank():
+            sys.exit(0)
+        raise
+    except RuntimeError as error:
         if not isinstance(error, distributed.DistError) and "peer" not in str(error):
             raise
         raise MmferError(
@@ -47,6 +63,26 @@ def count() -> int:
 def rank() -> int:
     """The number of this one; 0 writes."""
     return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def kept_equal(network: nn.Module) -> nn.Module:
+    """The network as it is called in training: itself, or what averages its gradients over the processes.
+
+    Batch norm takes its statistics of the batches of all processes on CUDA; elsewhere torch has no way to, each process
+    takes those of its part, and `average_buffers` makes one of them.
+    """
+    if count() == 1:
+        return network
+    if next(network.parameters()).is_cuda:
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def average_buffers(network: nn.Module) -> None:
+    """Make the running statistics of a network the means over all processes, so that each measures the same one."""
+    for buffer in network.buffers():
+        if count() > 1 and buffer.is_floating_point():
+            summed(buffer).div_(count())
 
 
 def part(rows: Any) -> Any:

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from mmfer.config import TrainParams
@@ -46,9 +45,12 @@ def start_state(network: Network, params: TrainParams, checkpoint: Path | None =
         weight_decay=params.weight_decay,
         fused=True,
     )
+    trained = processes.kept_equal(network)
     average = copy.deepcopy(network).eval() if params.ema else None
-    state = State(network, DistributedDataParallel(network) if processes.count() > 1 else network, average, optimizer)
-    if checkpoint and (saved := _load(checkpoint)):
+    state = State(network, trained, average, optimizer)
+    # Process 0 says what it finds: of several, one sets a damaged checkpoint aside.
+    found = _load(checkpoint) if checkpoint and processes.rank() == 0 else None
+    if checkpoint and (saved := processes.agreed(found)):
         for name in ("network", "average", "optimizer"):
             if saved[name] is not None:
                 getattr(state, name).load_state_dict(saved[name])

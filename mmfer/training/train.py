@@ -27,8 +27,9 @@ from mmfer.training import processes
 from mmfer.training.calibration import fit_temperature
 from mmfer.training.device import choose_device, conditions
 from mmfer.training.feed import Feed, all_arrays, open_feed
-from mmfer.training.loop import Paused, fit_network, slashed, speed
+from mmfer.training.loop import fit_network, slashed, speed
 from mmfer.training.models import HISTORY, Model, Weights, build, holds_run, model_facts, model_name, save_model
+from mmfer.training.processes import Paused
 from mmfer.training.runs import digest_inputs, run_hash
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
@@ -87,8 +88,10 @@ def train_all(
                 ) from None
         if processes.rank() == 0:
             _gather(models, trainings, missing)
-    ready = len(trainings) - len(missing) + len(waiting)
-    print(f"{len(trainings) - ready} trained, {ready} taken as they were (same data, parameters and code)", flush=True)
+        processes.agreed(None)
+        ready = len(trainings) - len(missing) + len(waiting)
+        same = "same data, parameters and code"
+        print(f"{len(trainings) - ready} trained, {ready} taken as they were ({same})", flush=True)
     return _together([models / t.name for t in trainings], ready)
 
 
