@@ -21,13 +21,14 @@ from tests.faces import write_faces
 from tests.tiny import write_tiny
 
 ROOT = Path(mmfer.__file__).parents[1]
-TRAIN = {"epochs": 12, "batch_size": 16, "device": "cpu", "precision": "float32"}
+# With the default epsilon Adam makes whole steps of what is but rounding, and the two drift apart.
+TRAIN = {"epochs": 12, "batch_size": 16, "device": "cpu", "precision": "float32", "epsilon": 1e-3}
 NORM = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
 SYSTEMS = {  # lenet has neither batch norm nor dropout
     "lenet": {},
     "uneven": {"kind": "lenet", "train": {"batch_size": 15, "ema": 0.5}},
     "patient": {"kind": "lenet", "train": {"epochs": 60, "select": "best", "patience": 2}},
-    "norm": NORM | {"train": {"ema": 0.5}},
+    "norm": NORM | {"train": {"ema": 0.5, "epochs": 30, "learning_rate": 0.01}},
 }
 
 
@@ -96,17 +97,15 @@ def two(folder):
 
 def assert_close(weights, others, tolerance):
     for name, values in weights.items():
-        torch.testing.assert_close(
-            values, others[name], rtol=0, atol=tolerance, msg=lambda text, n=name: f"{n}: {text}"
-        )
+        torch.testing.assert_close(values, others[name], rtol=0, atol=tolerance, msg=lambda t, n=name: f"{n}: {t}")
 
 
 @pytest.mark.parametrize("training", ["tiny lenet", "tiny uneven", "tiny patient", "faces lenet"])
 def test_two_processes_make_the_losses_and_weights_of_one(one, two, training):
     weights, history = one[training]
     others, same = two[0][training]
-    pd.testing.assert_frame_equal(history, same, rtol=1e-3, atol=1e-4)
-    assert_close(weights, others, 1e-3)
+    pd.testing.assert_frame_equal(history, same, rtol=1e-5, atol=1e-6)
+    assert_close(weights, others, 1e-6)
 
 
 def test_patience_ends_all_processes_at_the_epoch_of_one(one, two):
@@ -170,4 +169,4 @@ def test_a_training_that_paused_and_lost_a_process_goes_on_to_the_same_weights(f
     checkpoint.write_bytes(kept)  # and by one process
     shutil.rmtree("data/tiny/models")
     train_all(Path("data/tiny"), ("lenet", {}), read_params().train("tiny", "lenet"), lambda *_: None)
-    assert_close(weights, load_file("data/tiny/models/lenet/seed0/model.safetensors"), 1e-3)
+    assert_close(weights, load_file("data/tiny/models/lenet/seed0/model.safetensors"), 1e-6)
