@@ -1,8 +1,8 @@
 """What a data set costs: core-hours, GPU-hours and bytes by stage, from measured rates; and whether that comes true.
 
-`python -m benchmarks.cost` prints the table of docs/cost.md from results/. `python -m benchmarks.cost check [FILE]` runs
-clean, augment and extract on 2,800 rendered faces, with FILE (fer2013.zip) also on those of FER2013, and prints JSON:
-core-seconds that were predicted, and those that it took.
+`python -m benchmarks.cost` prints the table of docs/cost.md from results/. `python -m benchmarks.cost check [FILE]`
+runs clean, augment and extract on 2,800 rendered faces, with FILE (fer2013.zip) also on those of FER2013, and prints
+JSON: core-seconds that were predicted, and those that it took.
 """
 
 import argparse
