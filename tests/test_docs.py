@@ -13,6 +13,7 @@ import cv2
 import pytest
 import typer
 
+from mmfer import systems
 from mmfer.cli import app
 from mmfer.data.synthetic.faces import render_face
 
@@ -55,6 +56,7 @@ def desk(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", RUN)
 def test_the_code_of_a_page_runs(name, desk, monkeypatch, capsys):
     monkeypatch.chdir(desk)
+    monkeypatch.setattr(systems, "_registry", systems.systems())  # a page may register a system, for itself alone
     scope: dict = {"__name__": "page"}
     for code in blocks(ROOT / name, "python"):
         exec(compile(code, name, "exec"), scope)
