@@ -14,7 +14,8 @@ def test_the_four_faces_are_found_ones_of_four_classes_and_do_not_depend_on_resu
     label = np.arange(30) % 7
     index = pd.DataFrame({"condition": np.repeat(["clean", "fog 1"], 30), "label": np.tile(label, 2), "found": True})
     index.loc[:29, "found"] = np.arange(30) % 2 == 0
-    faces = FaceSet(tmp_path, "d", list("abcdefg"), index)
+    index.to_parquet(tmp_path / "index.parquet")
+    faces = FaceSet(tmp_path, "d", list("abcdefg"), len(index))
     rows = four_faces(faces, 0)
     assert len(set(label[rows])) == 4
     assert (rows % 2 == 0).all()

@@ -51,7 +51,7 @@ def test_the_doctor_finds_nothing_wrong_and_names_the_extra(tmp_path):
     [
         (["demo"], "mmfer.cli", "streamlit", "demo"),
         (["export", "onnx", WEIGHTS], "mmfer.cli", "onnx, onnxscript", "onnx"),
-        (["synthetic"], "stages.clean", "pandas", "pipeline"),
+        (["synthetic"], "stages.clean", "pyarrow", "pipeline"),
         (["synthetic", "ours"], "stages.train", "pandas", "pipeline"),
         (["synthetic", "ours"], "stages.evaluate", "pandas", "pipeline"),
         (["synthetic"], "stages.study", "pandas", "pipeline"),
