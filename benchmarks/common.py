@@ -7,7 +7,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,14 +49,13 @@ def medians(times: Times) -> dict[str, dict[str, float]]:
 
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, versions; the mean number of processes that ran or waited in the last minute."""
-    cpuinfo = Path("/proc/cpuinfo")  # Linux
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
+    from mmfer.training.device import BFLOAT16, processor
+
+    name, flags = processor()
     return {
-        "processor": names[0] if names else platform.processor() or platform.machine(),
+        "processor": name,
         "cores": os.cpu_count(),
-        "bfloat16": sorted(flags & {"amx_bf16", "avx512_bf16"}),
+        "bfloat16": sorted(flags & BFLOAT16),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in LIBRARIES},

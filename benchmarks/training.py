@@ -60,9 +60,9 @@ class Loop:
     def __init__(self, network: Any, data: Path, params: TrainParams) -> None:
         seen, values = open_faceset(data / "augmented"), open_faceset(data / "features")
         self.rows = np.arange(len(seen))
-        self.feed, _ = ready(network, open_feed(seen, values, network.inputs), params, params.batch_size)
+        self.feed = ready(network, open_feed(seen, values, network.inputs), params, params.batch_size)
         self.flops = flops_of_sample(network, self.feed, self.rows)
-        self.params, self.state = params, start_state(network, params, data / "none.pt")
+        self.params, self.state = params, start_state(network, params)
         self.batch = _ready_batch(self.feed, network, params.batch_size)
 
     def train(self, steps: int) -> None:

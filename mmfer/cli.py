@@ -179,8 +179,8 @@ def unpack(
 ) -> None:
     """Bring models that were trained elsewhere into the pipeline: `dvc repro` takes them as its own."""
     from mmfer.config import read_params
-    from mmfer.training.campaign import unpack as unpack_models
-    from mmfer.training.campaign import verdicts
+    from mmfer.training.bundles import unpack as unpack_models
+    from mmfer.training.bundles import verdicts
     from mmfer.training.train import CHECKPOINTS
 
     params = read_params()

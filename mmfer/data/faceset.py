@@ -107,11 +107,9 @@ def open_faceset(folder: Path, needs: tuple[str, ...] = ()) -> FaceSet:
 
     MmferError if a file is missing, truncated, or does not match the index.
     """
-    import pyarrow.parquet as pq
-
     with _damaged(folder):
         head = json.loads((folder / "faceset.json").read_text(encoding="utf-8"))
-        rows = pq.read_metadata(folder / "index.parquet").num_rows
+        rows = count_rows(folder)
     found = head.get("format") if isinstance(head, dict) else None
     if found != FORMAT:
         raise MmferError(f"{folder}/faceset.json: format {found}, expected {FORMAT}; {_remedy(folder)}")
@@ -119,6 +117,13 @@ def open_faceset(folder: Path, needs: tuple[str, ...] = ()) -> FaceSet:
         raise MmferError(f"{folder}: index.parquet does not match faceset.json; {_remedy(folder)}")
     arrays = {name: _open_array(folder, name, rows) for name in ARRAYS if name in {*head["arrays"], *needs}}
     return FaceSet(folder, head["dataset"], head["classes"], rows, arrays, head["made_by"])
+
+
+def count_rows(folder: Path) -> int:
+    """Rows of a folder's index, of which nothing else is read."""
+    import pyarrow.parquet as pq
+
+    return pq.read_metadata(folder / "index.parquet").num_rows
 
 
 def read_index(folder: Path, columns: list[str] | None = None, rows: slice = slice(None)) -> pd.DataFrame:
@@ -230,7 +235,7 @@ def _count_splits(temporary: Path, classes: list[str], folder: Path) -> Counter[
     if missing:
         raise MmferError(f"{folder}: the index lacks the columns {', '.join(missing)}; add them")
     splits: Counter[str] = Counter()
-    for start in range(0, pq.read_metadata(file).num_rows, PART):
+    for start in range(0, count_rows(temporary), PART):
         index = read_index(temporary, ["label", "split"], slice(start, start + PART))
         if not index["label"].between(0, len(classes) - 1).all():
             raise MmferError(f"{folder}: labels must be 0 to {len(classes) - 1}, found {sorted(set(index['label']))}")

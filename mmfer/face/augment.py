@@ -20,7 +20,16 @@ from torch import Tensor
 
 from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
 from mmfer.data.duplicates import copies_of_held_out
-from mmfer.data.faceset import PART, FaceSet, create_array, new_faceset, open_faceset, read_index, write_rows
+from mmfer.data.faceset import (
+    PART,
+    FaceSet,
+    count_rows,
+    create_array,
+    new_faceset,
+    open_faceset,
+    read_index,
+    write_rows,
+)
 from mmfer.face.geometry import CENTRE, compose, invert, warp_faces
 from mmfer.parallel import each, ranges
 
@@ -44,7 +53,7 @@ def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: 
     copies = params.copies if params.mode == "stored" else 1
     made_by = {"stage": "augment", "params": params.model_dump(), "from": clean.made_by}
     with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, copies), made_by) as folder:
-        rows = len(read_index(folder, ["copy"]))
+        rows = count_rows(folder)
         create_array(folder, "images", (rows, FACE_PX, FACE_PX))
         create_array(folder, "transforms", (rows, 2, 3))
         folders = [path.absolute() for path in (raw_folder, clean_folder, folder)]

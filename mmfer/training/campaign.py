@@ -1,4 +1,4 @@
-"""Trainings in order of value, wherever there is a computer for them: mmfer train, and mmfer unpack to bring them home.
+"""Trainings in order of value, wherever there is a computer for them: `mmfer train`.
 
 A campaign needs data sets as folders or packs (mmfer.data.pack) and parameters, and writes a folder:
 
@@ -8,18 +8,14 @@ A campaign needs data sets as folders or packs (mmfer.data.pack) and parameters,
     data/           FaceSets that were made of packs
 
 Several processes, on one computer or many that share the folder, may work on one campaign: each takes the first
-training that nobody is at. The train stage of the pipeline looks for runs in .checkpoints: what is unpacked there
-counts as trained by it.
+training that nobody is at. mmfer.training.bundles brings the models home.
 """
 
 import fcntl
 import json
 import math
-import re
 import sys
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,18 +32,15 @@ from mmfer.data.pack import read_pack
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
-from mmfer.files import new_file, new_folder, write_csv
+from mmfer.files import write_csv
 from mmfer.parallel import cores
 from mmfer.training import processes
+from mmfer.training.bundles import bundle
 from mmfer.training.device import choose_device
 from mmfer.training.loop import probe
-from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, Weights, build, holds_run, model_name
+from mmfer.training.models import HISTORY, Weights, build, holds_run
 from mmfer.training.processes import Paused
-from mmfer.training.runs import ELSEWHERE
-from mmfer.training.train import Training, is_network, plan, samples_of, train_model
-
-RUN = "[0-9a-f]{24}"  # names of runs
-FILES = {NETWORK, ESTIMATOR, HISTORY, "model.json"}  # of a model's folder
+from mmfer.training.train import Training, plan, train_model
 
 
 class Entry(Block):
@@ -88,11 +81,6 @@ class Job:
     def run(self) -> str:
         """Its name in the folder."""
         return self.training.facts["run"]
-
-    @property
-    def samples(self) -> int:
-        """How many it sees at most; 0 for an estimator, which is fitted once."""
-        return samples_of(self.training)
 
     def __str__(self) -> str:
         return f"{self.dataset} {self.system} {self.training.name}"
@@ -225,7 +213,7 @@ def flush(jobs: list[Job], terms: Terms) -> None:
         table = pd.DataFrame([state_of(job, terms.out) for job in jobs]).round(4)
         write_csv(terms.out / "campaign.csv", table)
         if terms.zips:
-            done = [terms.out / job.run for job in jobs if holds_run(terms.out / job.run, job.run)]
+            done = [terms.out / run for run in table["run"][table["state"] == "done"]]
             bundle(done, terms.zips, terms.zip_mib << 20, terms.zip_count)
             write_csv(terms.zips / "campaign.csv", table)
 
@@ -250,7 +238,7 @@ def measure(jobs: list[Job], seconds: float) -> dict[tuple[str, str], Rate]:
     every = torch.get_num_threads()
     for job in jobs:
         key = (job.dataset, job.system)
-        if key in rates or not is_network(job.training):
+        if key in rates or not job.training.network:
             continue
         counts = {every, 1} if choose_device(job.training.params.device) == "cpu" else {every}
         try:
@@ -272,9 +260,9 @@ def _probe(training: Training, seconds: float, threads: int) -> Rate:
 
 def say_cost(jobs: list[Job], left: list[Job], rates: dict[tuple[str, str], Rate]) -> None:
     """Print what is left, and at the rates what it takes here."""
-    samples = sum(job.samples for job in left)
+    samples = sum(job.training.samples for job in left)
     known = [job for job in left if (job.dataset, job.system) in rates]
-    minutes = sum(job.samples / rates[job.dataset, job.system].samples for job in known) / 60
+    minutes = sum(job.training.samples / rates[job.dataset, job.system].samples for job in known) / 60
     cost = f", about {minutes:,.0f} minutes here" if known else ""
     print(f"{len(left)} of {len(jobs)} trainings are left: {samples:,} samples{cost}", flush=True)
 
@@ -282,7 +270,7 @@ def say_cost(jobs: list[Job], left: list[Job], rates: dict[tuple[str, str], Rate
 def state_of(job: Job, out: Path) -> dict[str, Any]:
     """A row of campaign.csv."""
     which = {key: job.training.facts[key] for key in ("fold", "seed")}
-    row = {"dataset": job.dataset, "system": job.system} | which | {"run": job.run, "samples": job.samples}
+    row = {"dataset": job.dataset, "system": job.system} | which | {"run": job.run, "samples": job.training.samples}
     if not holds_run(out / job.run, job.run):
         return row | {"state": "paused" if (out / f"{job.run}.pt").exists() else "waits"}
     facts = json.loads((out / job.run / "model.json").read_text(encoding="utf-8"))
@@ -305,118 +293,3 @@ def claimed(lock: Path, wait: bool = False) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-def bundle(folders: list[Path], target: Path, limit: int, count: int | None = None) -> None:
-    """Write models, the most valuable first, as at most `count` zips of at most `limit` bytes into the folder `target`.
-
-    What does not fit comes without its weights, and a line says so.
-    """
-    parts: list[list[Path]] = []
-    for folder in folders:
-        files = [path for path in sorted(folder.iterdir()) if path.name in FILES]
-        light = [path for path in files if path.name not in (NETWORK, ESTIMATOR)]
-        if not _put(files, parts, limit, count):
-            kept = "curves alone are" if _put(light, parts, limit, count) else "nothing of it is"
-            print(f"{folder}: {_zipped(files) >> 20} MiB do not fit the zips; {kept} in them", flush=True)
-    for number, files in enumerate(parts):
-        with new_file(target / f"models-{number}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for path in files:
-                archive.write(path, f"{path.parent.name}/{path.name}")
-
-
-def _put(files: list[Path], parts: list[list[Path]], limit: int, count: int | None) -> bool:
-    """Add files to the first part with room, or to a new one; whether there was room."""
-    size = _zipped(files)
-    if size > limit:
-        return False
-    part = next((part for part in parts if _zipped(part) + size <= limit), None)
-    if part is None:
-        if len(parts) == count:
-            return False
-        parts.append(part := [])
-    part += files
-    return True
-
-
-def _models(out: Path) -> list[Path]:
-    """The folders of finished models; one that is being written has another name."""
-    return sorted(path.parent for path in out.glob("*/model.json") if re.fullmatch(RUN, path.parent.name))
-
-
-def _zipped(files: list[Path]) -> int:
-    """Bytes that files take in a zip, at most: each has two heads."""
-    return sum(path.stat().st_size + 512 for path in files)
-
-
-def unpack(source: Path, target: Path) -> list[dict[str, Any]]:
-    """Models in a folder of a campaign or in a zip of `bundle` -> copied to `target`/<run>; return their facts.
-
-    One that came without its weights is left out, and a line says so. MmferError where one is not as it was written;
-    what came before it is there.
-    """
-    found = []
-    for run, files in _models_in(source):
-        if not {NETWORK, ESTIMATOR} & set(files):
-            print(f"{source}: {run}: without its weights, which are where it was trained; left out", flush=True)
-            continue
-        with new_folder(target / run) as folder:
-            for name, content in files.items():
-                (folder / name).write_bytes(content)
-            if not holds_run(folder, run):
-                raise MmferError(f"{source}: {run}: damaged; bring it again")
-        found.append(json.loads(files["model.json"]))
-    if not found:
-        raise MmferError(f"{source}: no models there; give the folder of `mmfer train --out`, or a zip of --zips")
-    return found
-
-
-def verdicts(found: list[dict[str, Any]], params: Params, data: Path) -> list[str]:
-    """For the facts of each model: whether a train stage will take it, and else why not, in words."""
-    plans: dict[tuple[str, str], dict[str, Training]] = {}
-    said = []
-    for facts in found:
-        key = (facts["dataset"], facts["system"])
-        if key[0] not in params.datasets or key[1] not in params.systems:
-            said.append("the parameters do not name it")
-        elif not (data / key[0] / "features").exists():
-            said.append(f"{data / key[0]} is not made yet: not compared")
-        else:
-            if key not in plans:
-                trainings = plan(data / key[0], (key[1], params.system(key[1])), params.train(*key))
-                plans[key] = {training.name: training for training in trainings}
-            said.append(_verdict(facts, plans[key].get(model_name(facts["fold"], facts["seed"]))))
-    return said
-
-
-def _verdict(facts: dict[str, Any], wanted: Training | None) -> str:
-    if wanted is None:
-        return "the parameters have no such fold or seed"
-    if wanted.facts["run"] == facts["run"]:
-        return "fits"
-    words = {"params": "of the system", "train": "of training", "made_by": "of the data"}
-    other = [word for key, word in words.items() if _shared(facts[key]) != _shared(wanted.facts[key])]
-    return "does not fit: other " + (f"parameters {', '.join(other)}" if other else "data or code")
-
-
-def _shared(block: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in block.items() if key not in ELSEWHERE}
-
-
-def _models_in(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Run and files of each model."""
-    if source.is_dir():
-        for folder in _models(source):
-            yield folder.name, {file.name: file.read_bytes() for file in folder.iterdir() if file.name in FILES}
-        return
-    try:
-        with zipfile.ZipFile(source) as archive:
-            inside: dict[str, dict[str, bytes]] = {}
-            for item in archive.infolist():
-                run, _, name = item.filename.partition("/")
-                if not re.fullmatch(RUN, run) or name not in FILES:
-                    raise MmferError(f"{source}: {item.filename}: not of a model; give a zip of `mmfer train --zips`")
-                inside.setdefault(run, {})[name] = archive.read(item)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise MmferError(f"{source}: damaged ({error}); bring it again") from None
-    yield from inside.items()

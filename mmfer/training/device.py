@@ -11,6 +11,8 @@ import torch
 
 from mmfer.errors import MmferError
 
+BFLOAT16 = frozenset({"amx_bf16", "avx512_bf16"})  # flags of processors that multiply in it
+
 
 def choose_device(wanted: str) -> str:
     """auto: CUDA, else MPS, else CPU. MmferError if a named device is absent."""
@@ -24,13 +26,13 @@ def choose_device(wanted: str) -> str:
 
 def uses_bfloat16(precision: str, device: str) -> bool:
     """Whether networks run under bfloat16 autocast: auto means on CUDA, and on CPUs that multiply in it."""
-    multiplies = device == "cuda" or (device == "cpu" and bool({"amx_bf16", "avx512_bf16"} & _cpu()[1]))
+    multiplies = device == "cuda" or (device == "cpu" and bool(BFLOAT16 & processor()[1]))
     return precision == "bfloat16" or (precision == "auto" and multiplies)
 
 
 def conditions(device: str, bfloat16: bool) -> dict[str, Any]:
     """What the bits of a result depend on beside its run: device, processor, threads and type of the numbers."""
-    name = torch.cuda.get_device_name() if device == "cuda" else _cpu()[0]
+    name = torch.cuda.get_device_name() if device == "cuda" else processor()[0]
     dtype = "bfloat16" if bfloat16 else "float32"
     return {"device": device, "processor": name, "threads": torch.get_num_threads(), "dtype": dtype}
 
@@ -58,7 +60,7 @@ def _seconds(work: Callable[[], object], device: str) -> float:
 
 
 @functools.cache
-def _cpu() -> tuple[str, frozenset[str]]:
+def processor() -> tuple[str, frozenset[str]]:
     """Name and instruction set flags of the processor."""
     cpuinfo = Path("/proc/cpuinfo")  # Linux; elsewhere Python knows the name alone
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []

@@ -1,4 +1,4 @@
-"""The epochs of a network: batches, steps, validation, the best epoch, and a checkpoint after each.
+"""The epochs of a network: batches, steps, validation, the best epoch, and a checkpoint every twenty seconds.
 
 Within an epoch nothing waits for the device: rows, mixing and the sums of loss and hits stay on it.
 """
@@ -53,9 +53,8 @@ def fit_network(
     Paused error; called again it goes on from the checkpoint, to the same weights.
     """
     device = choose_device(params.device)
-    count = len(rows.train) * feed.copies
-    size = min(params.samples_per_epoch or count, count)
-    feed, steps = ready(network, feed, params, size)
+    count, size = sizes(feed, rows, params)
+    feed = ready(network, feed, params, size)
     flops = flops_of_sample(network, feed, rows.train)
     state = start_state(network, params, checkpoint)
     disable = processes.rank() > 0 or None
@@ -78,7 +77,7 @@ def fit_network(
     result = state.result
     if params.select == "best":
         result.load_state_dict(state.best["weights"])
-    seen = state.epoch * steps * params.batch_size
+    seen = samples(state.epoch, size, params)
     facts = {
         "epochs": state.epoch,
         "chosen_epoch": state.best["epoch"] if params.select == "best" else state.epoch,
@@ -92,11 +91,24 @@ def fit_network(
     return result.eval(), {"result": facts, "execution": spent}, pd.DataFrame(state.history)
 
 
-def ready(network: Network, feed: Feed, params: TrainParams, size: int) -> tuple[Feed, int]:
-    """Network and feed on the device of the training; the feed there, and the number of steps in `size` samples."""
+def sizes(feed: Feed, rows: Rows, params: TrainParams) -> tuple[int, int]:
+    """Samples of a pass over all training copies, and of an epoch."""
+    count = len(rows.train) * feed.copies
+    return count, min(params.samples_per_epoch or count, count)
+
+
+def samples(epochs: int, size: int, params: TrainParams) -> int:
+    """Samples that are seen in epochs of `size`, of each of which what is less than a batch is left out."""
+    return epochs * (size // params.batch_size) * params.batch_size
+
+
+def ready(network: Network, feed: Feed, params: TrainParams, size: int) -> Feed:
+    """Bring the network to the device of the training; return the feed for it.
+
+    MmferError where an epoch of `size` samples has no batch, or a batch no two samples for each process.
+    """
     device = choose_device(params.device)
-    steps = size // params.batch_size
-    if not steps:
+    if size < params.batch_size:
         raise MmferError(f"train.batch_size: {params.batch_size} is more than the {size} rows of an epoch; lower it")
     if params.batch_size < 2 * processes.count():
         raise MmferError(
@@ -104,21 +116,20 @@ def ready(network: Network, feed: Feed, params: TrainParams, size: int) -> tuple
             "it, or start fewer"
         )
     network.to(device, memory_format=torch.channels_last)
-    return feed.on(device, is_compiled(params, device)), steps
+    return feed.on(device, is_compiled(params, device))
 
 
 def probe(network: Network, feed: Feed, rows: Rows, params: TrainParams, seconds: float) -> float:
     """Samples a second of a training, measured over some seconds of it from its third step on; nothing is kept."""
-    count = len(rows.train) * feed.copies
-    size = min(params.samples_per_epoch or count, count)
-    feed, _ = ready(network, feed, params, size)
+    _, size = sizes(feed, rows, params)
+    feed = ready(network, feed, params, size)
     state = start_state(network, params)
-    samples = epoch_samples(rows.train, feed.copies, 0, params.batch_size, 0)
+    batch = epoch_samples(rows.train, feed.copies, 0, params.batch_size, 0)
 
     def some(batches: int) -> float:
         start = time.perf_counter()
         for _ in range(batches):
-            train_epoch(state, feed, samples, params, 0)  # reads its sums, so that the device is done
+            train_epoch(state, feed, batch, params, 0)  # reads its sums, so that the device is done
         return time.perf_counter() - start
 
     with _enough_memory(params):
@@ -216,8 +227,8 @@ def _epoch(state: State, feed: Feed, rows: Rows, size: int, params: TrainParams,
     begin = time.perf_counter()
     rate = learning_rate(params.learning_rate, params.schedule, state.epoch / params.epochs)
     record = {"epoch": state.epoch + 1, "learning_rate": rate}
-    samples = epoch_samples(rows.train, feed.copies, state.epoch, size, seed)
-    record |= train_epoch(state, feed, samples, params, seed)
+    places = epoch_samples(rows.train, feed.copies, state.epoch, size, seed)
+    record |= train_epoch(state, feed, places, params, seed)
     if len(rows.val):
         record |= {f"val_{k}": v for k, v in assess(state.result, feed, rows.val).items()}
     state.epoch += 1
@@ -229,14 +240,14 @@ def _epoch(state: State, feed: Feed, rows: Rows, size: int, params: TrainParams,
 
 
 def train_epoch(
-    state: State, feed: Feed, samples: tuple[np.ndarray, np.ndarray], params: TrainParams, seed: int
+    state: State, feed: Feed, places: tuple[np.ndarray, np.ndarray], params: TrainParams, seed: int
 ) -> dict[str, float]:
     """Steps over batches of some rows and copies, what is left over dropped -> mean loss and accuracy."""
     rng = np.random.default_rng([seed, 2, state.epoch])
     torch.manual_seed(int(rng.integers(2**62)) + processes.rank())  # dropout; the same after a resume
     state.network.train()
-    steps = len(samples[0]) // params.batch_size
-    rows, copies = (torch.from_numpy(part).to(feed.rows_on).split(params.batch_size) for part in samples)
+    steps = len(places[0]) // params.batch_size
+    rows, copies = (torch.from_numpy(part).to(feed.rows_on).split(params.batch_size) for part in places)
     own = processes.part(range(params.batch_size))
     mixes = [part.to(feed.device) for part in draw_mixes(rng, params.mixup, steps, len(own))] if params.mixup else []
     totals = torch.zeros(2, device=feed.device)  # of loss, and of samples that are right

@@ -76,7 +76,7 @@ def _load(checkpoint: Path) -> dict[str, Any] | None:
     if not checkpoint.exists():
         return None
     try:
-        return torch.load(checkpoint, weights_only=True)
+        return torch.load(checkpoint, map_location="cpu", weights_only=True)  # it may have been on a GPU
     except Exception as error:  # torch, pickle and zipfile each have their own
         aside = checkpoint.rename(checkpoint.with_suffix(".damaged"))
         tqdm.write(f"{checkpoint}: damaged ({type(error).__name__}), now {aside.name}; the training starts over")

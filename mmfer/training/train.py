@@ -22,12 +22,11 @@ from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
 from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare
 from mmfer.files import new_folder, write_json
-from mmfer.systems import system_params
 from mmfer.training import processes
 from mmfer.training.calibration import fit_temperature
 from mmfer.training.device import choose_device, conditions
 from mmfer.training.feed import Feed, all_arrays, open_feed
-from mmfer.training.loop import fit_network, slashed, speed
+from mmfer.training.loop import fit_network, samples, sizes, slashed, speed
 from mmfer.training.models import HISTORY, Model, Weights, build, holds_run, model_facts, model_name, save_model
 from mmfer.training.processes import Paused
 from mmfer.training.runs import digest_inputs, run_hash
@@ -52,11 +51,19 @@ class Training:
     feed: Feed
     rows: Rows
     params: TrainParams
+    network: bool  # or an estimator, which is fitted
 
     @property
     def name(self) -> str:
         """Of its folder among those of the system."""
         return model_name(self.facts["fold"], self.facts["seed"])
+
+    @property
+    def samples(self) -> int:
+        """How many it sees at most; of an estimator those that it is fitted to."""
+        if not self.network:
+            return len(self.rows.train)
+        return samples(self.params.epochs, sizes(self.feed, self.rows, self.params)[1], self.params)
 
 
 def train_all(
@@ -117,23 +124,8 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
         for seed in params.seeds if network else params.seeds[:1]:  # an estimator has no random start: one fit for all
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
             run = run_hash(facts, read, part)
-            trainings.append(Training(facts | {"run": run}, feed, part, params))
+            trainings.append(Training(facts | {"run": run}, feed, part, params, network))
     return trainings
-
-
-def is_network(training: Training) -> bool:
-    """Whether it trains a network, and does not fit an estimator."""
-    system, _ = system_params(training.facts["system"], training.facts["params"])
-    return isinstance(system.build, type) and issubclass(system.build, nn.Module)
-
-
-def samples_of(training: Training) -> int:
-    """Samples that a training sees at most; of an estimator those that it is fitted to."""
-    if not is_network(training):
-        return len(training.rows.train)
-    count, params = len(training.rows.train) * training.feed.copies, training.params
-    size = min(params.samples_per_epoch or count, count)
-    return params.epochs * (size // params.batch_size) * params.batch_size
 
 
 def _gather(models: Path, trainings: list[Training], finished: list[Training]) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from mmfer.cli import app
 from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
-from mmfer.training import campaign, loop
+from mmfer.training import bundles, campaign, loop
 from mmfer.training.models import NETWORK
 from tests.tiny import write_tiny
 
@@ -202,15 +202,15 @@ def test_a_training_that_fails_does_not_stop_the_others(home, tmp_path):
 
 def test_zips_keep_to_their_size_and_number_and_what_does_not_fit_stays(trained, tmp_path, capsys):
     out, _ = trained
-    folders = campaign._models(out)
+    folders = bundles._models(out)
     assert {path.name for path in (out / "zips").iterdir()} == {"campaign.csv", "models-0.zip"}
     assert campaign_runs(out / "zips" / "models-0.zip") == {folder.name for folder in folders}
     limit = max(sum(file.stat().st_size for file in folder.iterdir()) for folder in folders) + 4096
-    campaign.bundle(folders, tmp_path / "two", limit)
+    bundles.bundle(folders, tmp_path / "two", limit)
     assert [path.name for path in sorted((tmp_path / "two").iterdir())] == ["models-0.zip", "models-1.zip"]
     assert all(path.stat().st_size <= limit for path in (tmp_path / "two").iterdir())
     assert capsys.readouterr().out == ""
-    campaign.bundle(folders, tmp_path / "one", limit, count=1)  # the first has the most value
+    bundles.bundle(folders, tmp_path / "one", limit, count=1)  # the first has the most value
     assert campaign_runs(tmp_path / "one" / "models-0.zip") == {folders[0].name}
     assert "do not fit the zips" in capsys.readouterr().out
 
@@ -264,14 +264,14 @@ def test_unpack_says_why_a_model_does_not_fit(home, trained, tmp_path):
 
 
 def test_a_model_without_its_weights_is_left_out_and_a_damaged_one_refused(trained, tmp_path, capsys):
-    campaign.bundle(campaign._models(trained[0]), tmp_path / "zips", 4096)
+    bundles.bundle(bundles._models(trained[0]), tmp_path / "zips", 4096)
     with pytest.raises(MmferError, match="no models there"):
-        campaign.unpack(tmp_path / "zips" / "models-0.zip", tmp_path / "in")
+        bundles.unpack(tmp_path / "zips" / "models-0.zip", tmp_path / "in")
     assert "without its weights" in capsys.readouterr().out
     good = (trained[0] / "zips" / "models-0.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(good[: len(good) // 2])
     with pytest.raises(MmferError, match="damaged"):
-        campaign.unpack(tmp_path / "cut.zip", tmp_path / "in")
+        bundles.unpack(tmp_path / "cut.zip", tmp_path / "in")
 
 
 @pytest.mark.parametrize(
