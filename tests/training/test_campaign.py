@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from mmfer.cli import app
+from mmfer.config import read_params
 from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
 from mmfer.training import bundles, campaign, loop
@@ -272,6 +274,21 @@ def test_a_model_without_its_weights_is_left_out_and_a_damaged_one_refused(train
     (tmp_path / "cut.zip").write_bytes(good[: len(good) // 2])
     with pytest.raises(MmferError, match="damaged"):
         bundles.unpack(tmp_path / "cut.zip", tmp_path / "in")
+    (model, *_) = bundles._models(trained[0])
+    other = shutil.copytree(model, tmp_path / "changed" / model.name) / NETWORK
+    content = bytearray(other.read_bytes())
+    content[-1] ^= 1
+    other.write_bytes(content)
+    with pytest.raises(MmferError, match=f"{model.name}: damaged"):
+        bundles.unpack(tmp_path / "changed", tmp_path / "in")
+    assert not (tmp_path / "in" / model.name).exists()
+
+
+def test_systems_that_are_named_are_the_only_ones_of_a_list(home):
+    params = read_params(home / "params.yaml")
+    entries = campaign.read_order(home / "order.yaml", params, ["net"])
+    assert [entry.system for entry in entries] == ["net"]
+    assert [entry.system for entry in campaign.read_order(None, params, [])] == ["agrawal", "net"]
 
 
 @pytest.mark.parametrize(
