@@ -108,8 +108,8 @@ def open_faceset(folder: Path, needs: tuple[str, ...] = ()) -> FaceSet:
     MmferError if a file is missing, truncated, or does not match the index.
     """
     with _damaged(folder):
-        head = json.loads((folder / "faceset.json").read_text(encoding="utf-8"))
         rows = count_rows(folder)
+        head = json.loads((folder / "faceset.json").read_text(encoding="utf-8"))
     found = head.get("format") if isinstance(head, dict) else None
     if found != FORMAT:
         raise MmferError(f"{folder}/faceset.json: format {found}, expected {FORMAT}; {_remedy(folder)}")

@@ -385,5 +385,5 @@ def test_the_command_refuses_what_params_does_not_name_or_is_not_cleaned_yet(mmf
     assert "datasets.synthetc: not there; did you mean synthetic" in str(mmfer_pack("synthetc").exception)
     shutil.rmtree(tmp_path / "data/synthetic/clean")
     message = str(mmfer_pack("synthetic", "out/faces.pack").exception)
-    assert "data/synthetic/clean/faceset.json: not found; rebuild it with `dvc repro`" in message
+    assert "data/synthetic/clean/index.parquet: not found; rebuild it with `dvc repro`" in message
     assert not (tmp_path / "out").exists()

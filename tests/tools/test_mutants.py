@@ -1,7 +1,5 @@
 """The list of mutants fits the code as it is; a mutant is judged in a copy, by what its tests say."""
 
-import sys
-from types import ModuleType
 
 import pytest
 import yaml
@@ -23,8 +21,6 @@ def made(old="2 * x", new="3 * x", means="three times"):
 def tree(tmp_path, monkeypatch):
     """A folder with one function and a lax test of it; its tests need nothing that takes long to import."""
     monkeypatch.setattr(mutants, "PRELOADED", ["pytest"])
-    # A new process imports what __main__ was made from; Streamlit, which other tests run, leaves a script there.
-    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     folder = tmp_path / "tree"
     folder.mkdir()
     (folder / "code_.py").write_text(CODE)

@@ -31,6 +31,12 @@ CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", 
 COMMAND = [sys.executable, "-c", "from mmfer.cli import main; main()", "demo"]
 
 
+@pytest.fixture(autouse=True)
+def _main_stays(monkeypatch):
+    """AppTest leaves its script in __main__, which every process that Python starts from then on would run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 def made_face(left=40.0, happy=0.9, score=0.5, top=30.0):
     """A face of 80 x 80 px whose mouth and eyes lie where they should."""
     spots = np.random.default_rng(0).uniform(0, 1, (68, 2))
