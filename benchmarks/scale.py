@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from mmfer.data.synthetic.faces import render_face
 from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
 from mmfer.face.extract import write_features
+from mmfer.face.hog import hog
 from mmfer.resources import STATUS, measured
 
 COPIES = AugmentParams().copies
@@ -66,28 +68,36 @@ def clusters(workers: int) -> Iterator[Any]:
 
 
 def workers(faces: int, turns: int) -> dict[str, Any]:
-    """What a second worker adds in clean and extract, by backend."""
+    """What a second worker adds in clean and extract, by backend; and in a kernel that reads and writes nothing."""
     result: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name, clusters(1) as one, clusters(2) as two:
+
+    def measure(backend: str, config: Callable[[int], Any]) -> None:
+        for stage, folder in folders.items():
+
+            def way(n: int, stage: str = stage, folder: Path = folder) -> None:
+                with config(n):
+                    run_stage(folder, stage, n)
+
+            result[f"{stage}, {backend}"] = second_worker(lambda: way(1), lambda: way(2), turns)
+
+    with tempfile.TemporaryDirectory() as name:
         data = Path(name)
-        write_clean_faces(data / "random", faces)
+        images, _ = write_clean_faces(data / "random", faces)
         run_stage(data / "random", "augment", 2)
         write_rendered_faces(data / "rendered", faces)
         folders = {"clean": data / "rendered", "extract": data / "random"}
-        configs = {
-            "threads": lambda n: joblib.parallel_config("threading"),
-            "loky": lambda n: joblib.parallel_config("loky"),
-            "dask": lambda n: joblib.parallel_config("dask", client={1: one, 2: two}[n]),
-        }
-        for stage, folder in folders.items():
-            for backend, config in configs.items():
-
-                def way(n: int, config: Callable = config, stage: str = stage, folder: Path = folder) -> None:
-                    with config(n):
-                        run_stage(folder, stage, n)
-
-                result[f"{stage}, {backend}"] = second_worker(lambda: way(1), lambda: way(2), turns)
+        result["bare HOG, threads"] = second_worker(lambda: bare(images, 1), lambda: bare(images, 2), turns)
+        measure("threads", lambda n: joblib.parallel_config("threading"))
+        measure("loky", lambda n: joblib.parallel_config("loky"))
+        with clusters(1) as one, clusters(2) as two:  # last, for schedulers are busy even when there is nothing to do
+            measure("dask", lambda n: joblib.parallel_config("dask", client={1: one, 2: two}[n]))
     return {"faces": faces, "rows": faces * COPIES, "stages": result}
+
+
+def bare(images: np.ndarray, workers: int) -> None:
+    """The HOG of images, ten times, by threads: what the computer itself gives for a second one."""
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda _: hog(images, ExtractParams()), range(10)))
 
 
 def second_worker(one: Callable[[], None], two: Callable[[], None], turns: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from mmfer.config import CleanParams, ExtractParams
 from mmfer.face.detection import find_faces, predict_landmarks
 from mmfer.face.geometry import alignment, warp
-from mmfer.face.hog import hog
+from mmfer.face.hog import hog, to_half
 from mmfer.face.points import move_landmarks
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def describe(images: np.ndarray, landmarks: np.ndarray, transforms: np.ndarray, 
     points = move_landmarks(landmarks, transforms)
     if params.landmarks == "predict":
         points = predict_landmarks(images, np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1))
-    described = hog(images, params).astype(np.float16)
+    described = to_half(hog(images, params))
     return {"images": images, "landmarks": points.astype(np.float32), "hog": described}
 
 

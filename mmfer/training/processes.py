@@ -75,7 +75,9 @@ def kept_equal(network: nn.Module) -> nn.Module:
         return network
     if next(network.parameters()).is_cuda:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
-    return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
+    parallel = DistributedDataParallel(network, gradient_as_bucket_view=True)
+    parallel.broadcast_buffers = False  # the argument of that name is deprecated from torch 2.13 on, its heir not in 2.6
+    return parallel
 
 
 def average_buffers(network: nn.Module) -> None:

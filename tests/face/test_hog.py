@@ -5,7 +5,7 @@ import pytest
 from skimage.feature import hog as skimage_hog
 
 from mmfer.config import ExtractParams
-from mmfer.face.hog import hog, hog_length
+from mmfer.face.hog import hog, hog_length, to_half
 
 
 def reference(images, params):
@@ -32,3 +32,13 @@ def test_hog_of_smooth_and_flat_faces_is_that_of_scikit_image():
 
 def test_hog_has_900_values_by_default():
     assert hog_length(ExtractParams()) == 900
+
+
+def test_half_precision_is_that_of_numpy(rng):
+    # Of each exponent some numbers, those halfway between two halves among them; below 2**-25 all become zero.
+    bits = np.arange(0, 0x3F800001, 1000, dtype=np.uint32)
+    halfway = np.arange(0, 0x3F800001, 0x1000, dtype=np.uint32)
+    subnormal = ((np.arange(2100) + 0.5) * 2**-24).astype(np.float32).view(np.uint32)
+    values = np.concatenate([bits, halfway, subnormal]).view(np.float32)[None]
+    assert to_half(values).dtype == np.float16
+    np.testing.assert_array_equal(to_half(values), values.astype(np.float16))
