@@ -19,6 +19,7 @@ SCRIPTS = {  # result: its command, and what makes it quick; the short ones come
     "onnx_model": (["onnx_model"], ["--quick"]),
     "loader": (["loader"], ["--quick"]),
     "training": (["training"], ["--quick"]),
+    "ddp": (["ddp"], ["--quick"]),
     "scale_workers": (["scale", "workers"], ["--faces", "64", "--turns", "1"]),
     "scale_memory": (["scale", "memory"], ["--rows", "600", "1200"]),
     "augment_extract": (["augment_extract"], ["--quick"]),

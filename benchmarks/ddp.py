@@ -1,8 +1,8 @@
 """Training by two processes of one thread each against one of one thread, batches of 128 in both; prints JSON.
 
-Each way is a start of torchrun, which measures the rate from the third step on (mmfer.training.loop.probe).
-`second_adds` is what the second process adds, as a share of the first.
-On a computer with as many busy programs as cores the second process gets no core, and the figures say nothing.
+Each rate is that of new processes, from the third step on (mmfer.training.loop.probe). `second_adds` is what the second
+process adds, as a share of the first. `apart_adds` is what a second training adds that has nothing to do with the first
+(batches of 64 each): what the computer itself gives, less where two cores share their units or other programs use one.
 
 `python -m benchmarks.ddp [--quick]`
 """
@@ -34,9 +34,10 @@ NARROW = {
 }
 SYSTEMS: dict[str, dict[str, Any]] = {"compact": {}, "ours narrow": {"kind": "ours", **NARROW}}
 ROWS, BATCH = 2048, 128
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def rate(name: str, seconds: float) -> float:
+def rate(name: str, seconds: float, batch: int) -> float:
     """Samples a second of all processes together, on random faces."""
     rng = np.random.default_rng(0)
     arrays = {
@@ -49,39 +50,45 @@ def rate(name: str, seconds: float) -> float:
     system, params = system_params(name.split(maxsplit=1)[0], SYSTEMS[name])
     network = system.build(params, 7)
     rows = Rows(np.arange(ROWS), np.arange(0), np.arange(0))
-    return probe(network, Feed(arrays), rows, TrainParams(batch_size=BATCH, device="cpu"), seconds)
+    return probe(network, Feed(arrays), rows, TrainParams(batch_size=batch, device="cpu"), seconds)
 
 
-def started(count: int, name: str, seconds: float) -> float:
-    """The rate of `count` processes that torchrun starts."""
+def started(ways: list[list[str]], name: str, seconds: float, batch: int) -> float:
+    """The rate of trainings that are started at once, each by `python` and some arguments, all together."""
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "rate.json")
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count), "-m", "benchmarks.ddp"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "MMFER_DDP_JOB": json.dumps([name, seconds, str(file)])}
-        subprocess.run([sys.executable, *launch], check=True, env=environment, stdout=subprocess.DEVNULL)
-        return json.loads(file.read_text(encoding="utf-8"))
+        files = [Path(folder, f"{number}.json") for number in range(len(ways))]
+        trainings = []
+        for way, file in zip(ways, files, strict=True):
+            job = json.dumps([name, seconds, batch, str(file)])
+            command = [sys.executable, *way, "-m", "benchmarks.ddp"]
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "MMFER_DDP_JOB": job}
+            trainings.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+        if any(training.wait() for training in trainings):
+            sys.exit(f"{name}: a training failed")
+        return sum(json.loads(file.read_text(encoding="utf-8")) for file in files)
 
 
-def work(name: str, seconds: float, file: str) -> None:
-    """What each process of torchrun does."""
+def work(name: str, seconds: float, batch: int, file: str) -> None:
+    """What each process does."""
     with processes.joined("cpu"):
-        found = rate(name, seconds)
+        found = rate(name, seconds, batch)
         if processes.rank() == 0:
             Path(file).write_text(json.dumps(found), encoding="utf-8")
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    """Rates of one and two processes in turns, and their ratios; the median of the turns."""
+    """Rates of one process, of two that train together and of two apart, in turns; medians over the turns."""
     result = {}
+    ways = {"one": ([[]], BATCH), "two": ([TORCHRUN], BATCH), "apart": ([[], []], BATCH // 2)}
     for name in SYSTEMS:
-        turns = [[started(count, name, 0.5 if quick else 10.0) for count in (1, 2)] for _ in range(1 if quick else 5)]
-        one, two = np.array(turns).T
-        adds = np.round(two / one - 1, 3)
+        seconds, turns = (0.5, 1) if quick else (5.0, 5)
+        rates = np.array([[started(way, name, seconds, batch) for way, batch in ways.values()] for _ in range(turns)])
+        adds = rates[:, 1:] / rates[:, :1] - 1
         result[name] = {
-            "samples_per_second": {"one": round(float(np.median(one)), 1), "two": round(float(np.median(two)), 1)},
-            "second_adds": float(np.median(adds)),
-            "of_turns": adds.tolist(),
-            "load": round(os.getloadavg()[0], 2),
+            "samples_per_second": dict(zip(ways, np.median(rates, axis=0).round(1).tolist(), strict=True)),
+            "second_adds": round(float(np.median(adds[:, 0])), 3),
+            "apart_adds": round(float(np.median(adds[:, 1])), 3),
+            "of_turns": adds.round(3).tolist(),
         }
     return {"batch": BATCH, "systems": result}
 

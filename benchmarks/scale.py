@@ -2,14 +2,15 @@
 
 workers  faces a second of clean and extract by one worker and by two, in turns, for threads, loky and Dask; `gain` is
          what the second adds to the first, median over the turns. Processes have been started and warmed before.
-memory   peak memory of augment and extract, each in a process of its own, at several numbers of rows. `anonymous_mib`
-         leaves out pages of memmapped files, `resident_mib` does not.
+memory   peak memory of clean, augment, extract and train, each in a process of its own, at several numbers of rows;
+         clean has a thirtieth of faces. `anonymous_mib` leaves out pages of memmapped files, `resident_mib` does not.
 shards   a data set of so many rows, all on the disk (about 7 KB a row): cut into shards of so many faces, augment and
          extract of each in processes of their own, the features joined; least and most of each cost over the shards.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,9 +26,9 @@ import numpy as np
 
 from benchmarks.common import interleaved, machine, medians
 from benchmarks.faces import write_clean_faces
-from mmfer.config import AugmentParams, CleanParams, ExtractParams
+from mmfer.config import AugmentParams, CleanParams, ExtractParams, TrainParams
 from mmfer.data.duplicates import mark_duplicates
-from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from mmfer.data.faceset import count_rows, digests, new_faceset, new_index, write_array
 from mmfer.data.shards import cut, join
 from mmfer.data.synthetic.faces import render_face
 from mmfer.face.augment import write_augmented
@@ -35,6 +36,7 @@ from mmfer.face.clean import write_clean
 from mmfer.face.extract import write_features
 from mmfer.face.hog import hog
 from mmfer.resources import STATUS, measured
+from mmfer.training.train import train_all
 
 COPIES = AugmentParams().copies
 
@@ -53,6 +55,11 @@ def run_stage(data: Path, stage: str, workers: int) -> int:
         return len(write_clean(data / "raw", data / "cleaned", CleanParams(), workers))
     if stage == "augment":
         return len(write_augmented(data / "raw", data / "clean", data / "augmented", AugmentParams(), workers))
+    if stage == "train":  # a few steps of a system that reads all arrays
+        params = TrainParams(epochs=1, samples_per_epoch=256, select="last", device="cpu")
+        os.chdir(data)  # where checkpoints go
+        train_all(Path(), ("compact", {"kind": "compact"}), params, lambda *_: None)
+        return count_rows(Path("features"))
     if stage == "join":
         return len(join(data, "features"))
     return len(write_features(data / "augmented", data / "clean", data / "features", ExtractParams(), workers))
@@ -111,7 +118,8 @@ def second_worker(one: Callable[[], None], two: Callable[[], None], turns: int) 
 def own_process(data: Path, stage: str) -> dict[str, float]:
     """Cost of a stage in a new process."""
     command = [sys.executable, "-m", "benchmarks.scale", "stage", str(data), stage]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return json.loads(said.splitlines()[-1])  # a training talks before
 
 
 def cost(data: Path, stage: str) -> dict[str, float]:
@@ -125,12 +133,13 @@ def cost(data: Path, stage: str) -> dict[str, float]:
 
 def memory(sizes: list[int]) -> dict[str, Any]:
     """Peak memory by rows, and its growth from the smallest to the largest."""
-    result: dict[str, Any] = {"augment": [], "extract": []}
+    result: dict[str, Any] = {"clean": [], "augment": [], "extract": [], "train": []}
     for rows in sizes:
         with tempfile.TemporaryDirectory() as name:
             write_clean_faces(Path(name), rows // COPIES)
+            write_rendered_faces(Path(name, "rendered"), rows // COPIES)
             for stage, costs in result.items():
-                costs.append(own_process(Path(name), stage))
+                costs.append(own_process(Path(name, "rendered" if stage == "clean" else ""), stage))
     grown = {stage: round(costs[-1]["anonymous_mib"] - costs[0]["anonymous_mib"], 1) for stage, costs in result.items()}
     return result | {"growth_mib": grown}
 
