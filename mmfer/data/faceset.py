@@ -70,10 +70,14 @@ class FaceSet:
         """Some columns of the index, all rows."""
         return self.index[list(names)] if "index" in vars(self) else read_index(self.folder, list(names))
 
-    def parts(self) -> Iterator[pd.DataFrame]:
-        """The index, PART rows at a time."""
+    def parts(self, *names: str) -> Iterator[pd.DataFrame]:
+        """Some columns of the index (all without names), PART rows at a time, numbered as they are in the whole."""
         for start in range(0, self.rows, PART):
-            yield read_index(self.folder, rows=slice(start, start + PART))
+            if "index" in vars(self):
+                yield self.index.iloc[start : start + PART][list(names) or list(self.index)]
+            else:
+                part = read_index(self.folder, list(names) or None, slice(start, start + PART))
+                yield part.set_axis(range(start, start + len(part)))
 
     @property
     def images(self) -> np.ndarray:

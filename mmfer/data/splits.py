@@ -31,11 +31,11 @@ def split_rows(faces: FaceSet, fold: int, select: str) -> Rows:
     In cross-validation fold k tests; with select = best fold k + 1 validates, else no epoch is chosen and it trains.
     MmferError where a picture or a person would be on two sides.
     """
-    index = faces.index
+    index = faces.columns("copy", "trainable", "split", "fold")
     plain, trainable = (index["copy"] == 0).to_numpy(), index["trainable"].to_numpy(dtype=bool)
-    split, folds = index["split"].to_numpy(), index["fold"].to_numpy()
+    folds = index["fold"].to_numpy()
     if fold < 0:
-        test, val = split == "test", split == "val"
+        test, val = ((index["split"] == side).to_numpy(dtype=bool) for side in ("test", "val"))
     else:
         test = folds == fold
         val = (folds == (fold + 1) % len(folds_of(index))) & (select == "best")
@@ -64,11 +64,16 @@ def check_leaks(faces: FaceSet, rows: Rows) -> None:
     """
     sides = {"training": rows.train, "validation": rows.val, "test": rows.test}
     by_person = source_of(faces.made_by).get("split") != "random"
-    for column in ("digest", "parent", *(["subject"] if by_person else [])):
-        values = faces.index[column]
-        found = {side: set(values.iloc[numbers].dropna()) for side, numbers in sides.items()}
+    columns = ["digest", "parent", *(["subject"] if by_person else [])]
+    found: dict[str, dict[str, set]] = {column: {side: set() for side in sides} for column in columns}
+    for part in faces.parts(*columns):  # millions of digests are held as one part and a set of those that differ
+        for side, numbers in sides.items():
+            own = part.loc[part.index.isin(numbers)]
+            for column in columns:
+                found[column][side].update(own[column].dropna())
+    for column, of_sides in found.items():
         for one, other in combinations(sides, 2):
-            shared = found[one] & found[other]
+            shared = of_sides[one] & of_sides[other]
             if shared:
                 raise MmferError(
                     f"{faces.folder}: leak: {len(shared)} {column}s, {min(map(str, shared))} among them, are in {one} "

@@ -99,14 +99,14 @@ def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> Feed:
     Where copies are drawn online, the FaceSets raw and clean are read beside them.
     """
     stored = {"images": seen.images, "landmarks": values.landmarks, "hog": values.hog}
-    labels = seen.index["label"].to_numpy(dtype=np.int64)
+    labels = seen.columns("label")["label"].to_numpy(dtype=np.int64)
     feed = Feed({name: stored[name] for name in stored_names(inputs)} | {"labels": labels})
     if seen.made_by["params"].get("mode") != "online":
         return feed
     augment, extract = AugmentParams(**seen.made_by["params"]), ExtractParams(**values.made_by["params"])
     raw, clean = (open_faceset(seen.folder.with_name(name)) for name in ("raw", "clean"))
     arrays = {"images": raw.images, "landmarks": clean.landmarks, "transforms": clean.transforms}
-    parents = torch.from_numpy(seen.index["parent"].to_numpy(dtype=np.int64))
+    parents = torch.from_numpy(seen.columns("parent")["parent"].to_numpy(dtype=np.int64))
     return replace(feed, faces=Faces(arrays, parents, augment, extract, draw_key(augment, raw.dataset)))
 
 

@@ -76,7 +76,7 @@ def kept_equal(network: nn.Module) -> nn.Module:
     if next(network.parameters()).is_cuda:
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
     parallel = DistributedDataParallel(network, gradient_as_bucket_view=True)
-    parallel.broadcast_buffers = False  # the argument of that name is deprecated from torch 2.13 on, its heir not in 2.6
+    parallel.broadcast_buffers = False  # not the argument: deprecated by torch 2.13, whose heir 2.6 lacks
     return parallel
 
 

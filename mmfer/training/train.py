@@ -115,7 +115,7 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
             "draws others; set augment.copies, or augment.mode to stored"
         )
     # Of all folds before any is trained, so that what is wrong in the last stops before the first.
-    rows = {fold: seen_rows(faces, fold, params, model) for fold in folds_of(values.index)}
+    rows = {fold: seen_rows(faces, fold, params, model) for fold in folds_of(values.columns("fold"))}
     network = isinstance(model, nn.Module)
     if network:
         _refuse(system[0], model, params, rows)
@@ -182,7 +182,7 @@ def _together(models: list[Path], reused: int) -> Trained:
 
 def seen_rows(faces: FaceSet, fold: int, params: TrainParams, model: Any) -> Rows:
     """Rows of one fold; of the copies of its training faces those that params and an estimator's own block ask for."""
-    rows, index = split_rows(faces, fold, params.select), faces.index
+    rows, index = split_rows(faces, fold, params.select), faces.columns("copy")
     train = first_copies(index, rows.train, params.copies)
     if not isinstance(model, nn.Module):
         train = first_copies(index, train, model.copies)
