@@ -44,6 +44,13 @@ TARGETS = [
         ("ratios", "kernels_to_stages"),
         "augment + extract, 861,270 rows: bare kernels' time over ours",
         0.8,
+        limit="writing 4.7 KB a row takes as long as a kernel; next row: kernels that write as many bytes",
+    ),
+    Target(
+        "augment_extract",
+        ("ratios", "kernels_and_writes_to_stages"),
+        "augment + extract: time of bare kernels that write their bytes over ours",
+        0.8,
     ),
     Target(
         "augment_extract",
@@ -52,7 +59,13 @@ TARGETS = [
         25,
     ),
     Target("hog", ("ratios", "scikit_image_to_ours"), "HOG: scikit-image's time over ours, one core", 40),
-    Target("training", ("ratios", "least_loop_to_bare"), "training: loop to bare network, the worst system", 0.95),
+    Target(
+        "training",
+        ("ratios", "least_loop_to_bare"),
+        "training: loop to bare network, the worst system",
+        0.95,
+        limit="the scatter of a few steps of a second each, where it is a large network (below); more turns would show it",
+    ),
     Target("training", ("online_cost", "compact_float32"), "online copies: share of compact's step", 0.10, True),
     Target("loader", ("ratios", "take_to_fetch"), "loader: np.take's time over ours", 0.5),
     Target("start", ("times", "mmfer_help", "median_s"), "`mmfer --help`, s", 0.6, True),
@@ -87,7 +100,8 @@ TARGETS = [
             ("systems", system, "second_adds"),
             f"training of {system}: what a second process adds",
             0.85,
-            limit="the computer, where `apart_adds` (below) is no more: a second training that shares nothing",
+            limit="first the computer: `apart_adds` (below) is what a second training adds that shares nothing; then gloo, whose "
+            "threads exchange the gradients on the same two cores; a core or a GPU more than processes would lift it",
         )
         for system in ("compact", "ours narrow")
     ),

@@ -1,6 +1,5 @@
 """The list of mutants fits the code as it is; a mutant is judged in a copy, by what its tests say."""
 
-
 import pytest
 import yaml
 
