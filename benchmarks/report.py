@@ -64,7 +64,7 @@ TARGETS = [
         ("ratios", "least_loop_to_bare"),
         "training: loop to bare network, the worst system",
         0.95,
-        limit="the scatter of a few steps of a second each, where it is a large network (below); more turns would show it",
+        limit="scatter: of large networks a turn is a few steps of a second each; more and longer turns would lift it",
     ),
     Target("training", ("online_cost", "compact_float32"), "online copies: share of compact's step", 0.10, True),
     Target("loader", ("ratios", "take_to_fetch"), "loader: np.take's time over ours", 0.5),
@@ -100,8 +100,8 @@ TARGETS = [
             ("systems", system, "second_adds"),
             f"training of {system}: what a second process adds",
             0.85,
-            limit="first the computer: `apart_adds` (below) is what a second training adds that shares nothing; then gloo, whose "
-            "threads exchange the gradients on the same two cores; a core or a GPU more than processes would lift it",
+            limit="the computer: `apart_adds` (below) is what a second training adds that shares nothing; then gloo, whose "
+            "threads exchange gradients on the same two cores; more cores than processes would lift it",
         )
         for system in ("compact", "ours narrow")
     ),
