@@ -100,7 +100,7 @@ TARGETS = [
             ("systems", system, "second_adds"),
             f"training of {system}: what a second process adds",
             0.85,
-            limit="the computer: `apart_adds` (below) is what a second training adds that shares nothing; then gloo, whose "
+            limit="the computer: `apart_adds` (below) is what a training adds that shares nothing; then gloo, whose "
             "threads exchange gradients on the same two cores; more cores than processes would lift it",
         )
         for system in ("compact", "ours narrow")
