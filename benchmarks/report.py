@@ -90,8 +90,8 @@ TARGETS = [
             ("stages", f"{stage}, {backend}", "gain"),
             f"{stage}: what a second {worker} adds",
             0.85,
-            limit="virtual cores: outside the workers' jobs lies 1 % of clean, 6 % of extract, but what a second core gives "
-            "wandered within an hour (bare HOG 0.57 to 0.94, clean 0.61 to 0.84); a computer of one's own would show it",
+            limit="virtual cores: outside the workers' jobs lies 1 % of clean, 6 % of extract; but what a second core "
+            "gives wandered within an hour (bare HOG 0.57 to 0.94, clean 0.61 to 0.84)",
         )
         for backend, worker in (("threads", "thread"), ("dask", "Dask worker"))
         for stage in ("clean", "extract")
