@@ -132,7 +132,7 @@ def head(results: dict[str, Any]) -> str:
         f"{facts['memory_gib']} GiB, Python {facts['python']}; {versions}.",
         "What is compared took turns in one process; a ratio is the median of the ratios of each turn. `load` is the "
         "mean number of processes that wanted a core in the minute before a script began: from 0.5 on, other work "
-        "shared the cores.",
+        "shared the cores; the script before counts too. What a second worker adds is compared within each turn.",
     ]
     if any(result["quick"] for result in results.values()):
         lines.append("**Toy sizes (`--quick`): these figures mean nothing.**")

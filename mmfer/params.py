@@ -78,7 +78,10 @@ def read_changed(source: str, changes: list[str]) -> Params:
             block = block.setdefault(part, {}) if isinstance(block, dict) else None
         if not (found and isinstance(block, dict)):
             raise MmferError(f"--set {change}: give KEY=VALUE, as in defaults.train.epochs=3")
-        block[last] = yaml.safe_load(value)
+        try:
+            block[last] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise MmferError(f"--set {change}: {' '.join(str(error).split())}; correct the value") from None
     return check(Params, content, source)
 
 

@@ -91,7 +91,9 @@ def verdicts(found: list[dict[str, Any]], params: Params, data: Path) -> list[st
         if key[0] not in params.datasets or key[1] not in params.systems:
             said.append("the parameters do not name it")
         elif not (data / key[0] / "features").exists():
-            said.append(f"{data / key[0]} is not made yet: not compared")
+            said.append(
+                f"{data / key[0] / 'features'} is not made yet: not compared; `dvc repro extract@{key[0]}` makes it"
+            )
         else:
             if key not in plans:
                 trainings = plan(data / key[0], (key[1], params.system(key[1])), params.train(*key))
@@ -128,7 +130,7 @@ def _models_in(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 if not re.fullmatch(RUN, run) or name not in FILES:
                     raise MmferError(f"{source}: {item.filename}: not of a model; give a zip of `mmfer train --zips`")
                 inside.setdefault(run, {})[name] = archive.read(item)
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, zlib.error) as error:
         raise MmferError(f"{source}: damaged ({error}); bring it again") from None
     yield from inside.items()
 

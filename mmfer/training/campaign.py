@@ -14,6 +14,7 @@ training that nobody is at. mmfer.training.bundles brings the models home.
 import fcntl
 import json
 import math
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -168,6 +169,10 @@ def train_list(sources: list[Path], params: Params, entries: list[Entry], terms:
     Started by torchrun, all processes train each of them together. MmferError where nothing can be trained, Paused
     when the time is over.
     """
+    packs = [source.stem for source in sources if not source.is_dir()]
+    for name in set(packs):
+        if packs.count(name) > 1:
+            raise MmferError(f"{name}: two packs of this name, which would take each other's place; rename one")
     terms.out.mkdir(parents=True, exist_ok=True)
     with processes.joined(choose_device(params.defaults.train.device)):
         with claimed(terms.out / "data.lock", wait=True):  # the first makes the copies and features of packs
@@ -182,7 +187,7 @@ def train_list(sources: list[Path], params: Params, entries: list[Entry], terms:
 
 def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
     """Train what is left of the jobs, in order; return a line for each that failed."""
-    out, pause_at = terms.out, time.monotonic() + 60 * terms.minutes if terms.minutes else math.inf
+    out, pause_at = terms.out, time.monotonic() + (math.inf if terms.minutes is None else 60 * terms.minutes)
     left = [job for job in jobs if processes.agreed(not holds_run(out / job.run, job.run))]
     rates = measure(left, terms.probe) if terms.probe else {}
     say_cost(jobs, left, rates)
@@ -192,6 +197,12 @@ def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
             if not processes.agreed(mine):
                 print(f"{job}: another process is at it", flush=True)
                 continue
+            if processes.agreed(holds_run(out / job.run, job.run)):
+                continue  # another process has trained it since
+            if processes.rank() == 0 and (out / job.run).exists():
+                print(f"{job}: {out / job.run} is damaged: trained again", flush=True)
+                shutil.rmtree(out / job.run)
+            processes.agreed(None)
             print(f"[{number}/{len(left)}] {job}", flush=True)
             key = (job.dataset, job.system)
             torch.set_num_threads(rates[key].threads if key in rates else threads)
@@ -199,7 +210,7 @@ def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
                 train_model(out / job.run, job.training, _ignore, pause_at, terms.weights)
             except Paused as paused:
                 raise Paused(f"{job}: {paused}: the time is over; the same command goes on from there") from None
-            except MmferError as error:
+            except (MmferError, ValueError) as error:  # scikit-learn's, of what does not go with so few faces
                 failed.append(f"{job}: {error}")
                 print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
             finally:

@@ -73,7 +73,7 @@ def test_shards_that_were_made_otherwise_or_not_at_all_are_not_joined(data, tmp_
     with pytest.raises(MmferError, match=r"1/augmented: not made as .*0/augmented was; run the stage"):
         join(tmp_path / "faces", "augmented")
     shutil.rmtree(shard / "augmented")
-    with pytest.raises(MmferError, match=r"1/augmented/faceset\.json: not found"):
+    with pytest.raises(MmferError, match=r"1/augmented/index\.parquet: not found"):
         join(tmp_path / "faces", "augmented")
     with pytest.raises(MmferError, match="no shards; cut them first"):
         join(shard, "clean")

@@ -358,3 +358,36 @@ def test_a_damaged_checkpoint_is_set_aside(home, trained, tmp_path):
     assert "damaged" in said + err
     assert checkpoint.with_suffix(".damaged").exists()
     assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
+
+
+def test_a_damaged_model_is_trained_again(home, trained, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(trained[0], out)
+    network = next(out.glob(f"*/{NETWORK}"))
+    whole = network.read_bytes()
+    network.write_bytes(whole[:1000])
+    code, said, _ = _train(home, out)
+    assert code == 0
+    assert f"{network.parent} is damaged: trained again" in said
+    assert network.read_bytes() == whole
+
+
+def test_two_packs_of_one_name_are_refused(home, tmp_path):
+    other = tmp_path / "tiny.pack"
+    shutil.copy(home / "tiny.pack", other)
+    code, _, err = _train(home, tmp_path / "out", str(other))
+    assert code == 2
+    assert "tiny: two packs of this name" in err
+
+
+@pytest.mark.parametrize(("change", "says"), [("a=[", "--set a=[: "), ("defaults.train", "give KEY=VALUE")])
+def test_a_change_that_cannot_be_read_is_one_line(home, tmp_path, change, says):
+    code, _, err = _train(home, tmp_path / "out", "--set", change)
+    assert code == 2
+    assert says in err
+
+
+def test_no_minutes_pause_after_an_epoch(home, tmp_path):
+    code, _, err = _train(home, tmp_path / "out", "--minutes", 0)
+    assert code == 2
+    assert "paused after epoch 1 of 2" in err
