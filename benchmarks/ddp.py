@@ -16,23 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.common import run
+from benchmarks.training import network_of
 from mmfer.config import TrainParams
 from mmfer.data.splits import Rows
-from mmfer.systems import system_params
 from mmfer.training import processes
 from mmfer.training.feed import Feed
 from mmfer.training.loop import probe
 
-NARROW = {
-    "channels": [16, 32, 64],
-    "image_hidden": [256, 128],
-    "landmarks_hidden": [256, 128],
-    "hog_hidden": [256, 128],
-}
-SYSTEMS: dict[str, dict[str, Any]] = {"compact": {}, "ours narrow": {"kind": "ours", **NARROW}}
+SYSTEMS = ("compact", "ours_narrow")
 ROWS, BATCH = 2048, 128
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -46,11 +39,8 @@ def rate(name: str, seconds: float, batch: int) -> float:
         "hog": rng.integers(0, 256, (ROWS, 900), dtype=np.uint8),
         "labels": rng.integers(0, 7, ROWS),
     }
-    torch.manual_seed(0)
-    system, params = system_params(name.split(maxsplit=1)[0], SYSTEMS[name])
-    network = system.build(params, 7)
     rows = Rows(np.arange(ROWS), np.arange(0), np.arange(0))
-    return probe(network, Feed(arrays), rows, TrainParams(batch_size=batch, device="cpu"), seconds)
+    return probe(network_of(name), Feed(arrays), rows, TrainParams(batch_size=batch, device="cpu"), seconds)
 
 
 def started(ways: list[list[str]], name: str, seconds: float, batch: int) -> float:
@@ -79,7 +69,8 @@ def work(name: str, seconds: float, batch: int, file: str) -> None:
 def measure(quick: bool) -> dict[str, Any]:
     """Rates of one process, of two that train together and of two apart, in turns; medians over the turns.
 
-    What is added is relative to the first of the same turn, so that it is not the ratio of the medians."""
+    What is added is relative to the first of the same turn, so that it is not the ratio of the medians.
+    """
     result = {}
     ways = {"one": ([[]], BATCH), "two": ([TORCHRUN], BATCH), "apart": ([[], []], BATCH // 2)}
     for name in SYSTEMS:

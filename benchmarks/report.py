@@ -64,8 +64,7 @@ TARGETS = [
         ("ratios", "least_loop_to_bare"),
         "training: loop to bare network, the worst system",
         0.95,
-        limit="scatter: of large networks a turn is a few steps of a second each, and ResNet's 0.92 was 1.03 an hour "
-        "before; longer turns would show it",
+        limit="scatter, where it is a large network: a turn is a few steps of a second; longer turns would show it",
     ),
     Target("training", ("online_cost", "compact_float32"), "online copies: share of compact's step", 0.10, True),
     Target("loader", ("ratios", "take_to_fetch"), "loader: np.take's time over ours", 0.5),
@@ -90,8 +89,8 @@ TARGETS = [
             ("stages", f"{stage}, {backend}", "gain"),
             f"{stage}: what a second {worker} adds",
             0.85,
-            limit="virtual cores: outside the workers' jobs lies 1 % of clean, 6 % of extract; but what a second core "
-            "gives wandered within an hour (bare HOG 0.57 to 0.94, clean 0.61 to 0.84)",
+            limit="what the computer gives a second core, and how steadily (docs/scale.md): `bare HOG, threads` below "
+            "neither reads nor writes",
         )
         for backend, worker in (("threads", "thread"), ("dask", "Dask worker"))
         for stage in ("clean", "extract")
@@ -105,7 +104,7 @@ TARGETS = [
             limit="the computer: `apart_adds` (below) is what a training adds that shares nothing; then gloo, whose "
             "threads exchange gradients on the same two cores; more cores than processes would lift it",
         )
-        for system in ("compact", "ours narrow")
+        for system in ("compact", "ours_narrow")
     ),
 ]
 

@@ -7,12 +7,12 @@ data, parameters and code that the stage would train with.
 import json
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmfer.config import Params
+from mmfer.data.sources.archives import DAMAGE
 from mmfer.errors import MmferError
 from mmfer.files import new_file, new_folder
 from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, holds_run, model_name
@@ -130,7 +130,7 @@ def _models_in(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
                 if not re.fullmatch(RUN, run) or name not in FILES:
                     raise MmferError(f"{source}: {item.filename}: not of a model; give a zip of `mmfer train --zips`")
                 inside.setdefault(run, {})[name] = archive.read(item)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, zlib.error) as error:
+    except (*DAMAGE, OSError) as error:
         raise MmferError(f"{source}: damaged ({error}); bring it again") from None
     yield from inside.items()
 

@@ -21,7 +21,7 @@ from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.data.cutting import cut_face, face_detector
 from mmfer.errors import MmferError, absent
 from mmfer.face.detection import WEAK, Detection, detect
-from mmfer.face.hog import hog
+from mmfer.face.hog import hog, to_half
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.training.calibration import tempered
@@ -169,7 +169,7 @@ class Predictor:
         hidden = np.repeat(image[None], len(corners), axis=0)
         for view, (y, x) in zip(hidden, corners, strict=True):
             view[y : y + PATCH, x : x + PATCH] = round(float(image.mean()))
-        described = hog(hidden, self._extract).astype(np.float16)
+        described = to_half(hog(hidden, self._extract))
         stored = {"images": hidden, "landmarks": np.repeat(seen["landmarks"], len(corners), axis=0), "hog": described}
         drops = plain - self._predict(stored)[:, chosen]
         total, count = np.zeros((2, FACE_PX, FACE_PX), np.float32)

@@ -80,7 +80,7 @@ def test_an_index_is_written_in_parts_and_any_rows_and_columns_of_it_are_read(tm
             pd.testing.assert_frame_equal(
                 read_index(faces.folder, ["digest", "label"], rows), expected[["digest", "label"]]
             )
-        pd.testing.assert_frame_equal(pd.concat(faces.parts(), ignore_index=True), table)
+        pd.testing.assert_frame_equal(pd.concat(faces.parts()), table)
         pd.testing.assert_frame_equal(faces.columns("split", "fold"), table[["split", "fold"]])
         pd.testing.assert_frame_equal(faces.index, table)
 

@@ -202,6 +202,21 @@ def test_a_training_that_fails_does_not_stop_the_others(home, tmp_path):
     assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["state"]) == ["waits", "done"]
 
 
+def test_an_estimator_that_refuses_its_faces_does_not_stop_the_others(home, tmp_path, monkeypatch):
+    train_model = campaign.train_model
+
+    def refused(folder, training, *rest):
+        if training.facts["system"] == "agrawal":
+            raise ValueError("n_components=128 must be less")  # as scikit-learn says it
+        train_model(folder, training, *rest)
+
+    monkeypatch.setattr(campaign, "train_model", refused)
+    code, _, err = _train(home, tmp_path / "out")
+    assert code == 1
+    assert "error: tiny agrawal seed1: n_components=128 must be less" in err
+    assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["state"]) == ["waits", "done"]
+
+
 def test_zips_keep_to_their_size_and_number_and_what_does_not_fit_stays(trained, tmp_path, capsys):
     out, _ = trained
     folders = bundles._models(out)
