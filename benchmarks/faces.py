@@ -19,7 +19,7 @@ def write_clean_faces(data: Path, faces: int) -> tuple[np.ndarray, np.ndarray]:
     classes = [str(label) for label in range(7)]
     with new_faceset(data / "raw", "random", classes, index, {}) as folder:
         write_array(folder, "images", images)
-    made_by = {"params": CleanParams().model_dump()}
+    made_by = {"params": CleanParams().model_dump(), "from": {}}
     with new_faceset(data / "clean", "random", classes, index.assign(kept=True), made_by) as folder:
         write_array(folder, "landmarks", landmarks)
         write_array(folder, "transforms", np.tile(np.eye(2, 3, dtype=np.float32), (faces, 1, 1)))

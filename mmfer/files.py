@@ -25,12 +25,24 @@ def new_folder(target: Path) -> Iterator[Path]:
     _settle(target, temporary, old)  # what a killed process left behind
     temporary.mkdir()
     try:
-        yield temporary
+        with _named(target):
+            yield temporary
         if target.exists():
             target.rename(old)
         temporary.rename(target)
     finally:
         _settle(target, temporary, old)
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Give an error of the disk that names no file (a write into one that is open) the name of what is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(target)
+        raise
 
 
 def _settle(target: Path, temporary: Path, old: Path) -> None:
@@ -47,7 +59,8 @@ def new_file(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{os.getpid()}.{target.name}")
     try:
-        yield temporary
+        with _named(target):
+            yield temporary
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Nothing is lost: what was there stays until what is new is complete."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -145,3 +146,10 @@ def test_text_is_utf_8_and_what_is_not_leaves_the_former(tmp_path):
 def test_json_is_indented_and_ends_its_last_line(tmp_path):
     write_json(tmp_path / "a.json", {"x": [1]})
     assert (tmp_path / "a.json").read_text() == '{\n  "x": [\n    1\n  ]\n}\n'
+
+
+@pytest.mark.parametrize("new", [new_file, new_folder])
+def test_a_full_disk_is_told_with_the_name_of_what_was_written(tmp_path, new):
+    with pytest.raises(OSError, match="No space left") as caught, new(tmp_path / "data"):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as write() says it: of a file that is open
+    assert caught.value.filename == str(tmp_path / "data")

@@ -155,6 +155,15 @@ def _damaged(folder: Path) -> Iterator[None]:
         raise MmferError(f"{folder}: faceset.json or index.parquet is damaged ({error}); {_remedy(folder)}") from None
 
 
+def check_made_of(made: FaceSet, source: FaceSet) -> None:
+    """MmferError unless a FaceSet was made, straight or by way of others, of `source` as it is now."""
+    chain = made.made_by
+    while chain != source.made_by:
+        if "from" not in chain:
+            raise MmferError(f"{made.folder}: not made of {source.folder} as it is now; run the stage that makes it")
+        chain = chain["from"]
+
+
 def source_of(made_by: dict[str, Any]) -> dict[str, Any]:
     """The source's block of params.yaml as the download stage read it, from the `made_by` of any FaceSet after it."""
     while "from" in made_by:

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from mmfer.config import FACE_PX, Block, check
 from mmfer.data import dct
-from mmfer.data.faceset import SPLITS, create_array, new_faceset, open_faceset, write_array, write_rows
+from mmfer.data.faceset import SPLITS, check_made_of, create_array, new_faceset, open_faceset, write_array, write_rows
 from mmfer.errors import MmferError
 from mmfer.files import new_file
 
@@ -62,8 +62,9 @@ def write_pack(data: Path, target: Path) -> Head:
     """
     raw = open_faceset(data / "raw", needs=("images",))
     clean = open_faceset(data / "clean", needs=tuple(FLOATS))
-    if clean.made_by.get("from") != raw.made_by or not clean.index.reindex(columns=raw.index.columns).equals(raw.index):
-        raise MmferError(f"{data}/clean: not made of {data}/raw as it is now; run `dvc repro` first")
+    check_made_of(clean, raw)
+    if not clean.index.reindex(columns=raw.index.columns).equals(raw.index):
+        raise MmferError(f"{data}/clean: its index is not that of {data}/raw; run the stage clean again")
     table = dct.choose_table(raw.images[:: -(-len(raw) // SAMPLE)])
     parts = {INDEX: clean.index.to_parquet(index=False, compression="zstd")}
     parts[IMAGES] = dct.encode(_chunks(raw.images), table)
@@ -87,13 +88,18 @@ def write_pack(data: Path, target: Path) -> Head:
     return head
 
 
+def read_head(pack: Path) -> Head:
+    """What the head of a pack says; MmferError where the file is no pack, or one of another version."""
+    return _read_head(_read_parts(pack, HEAD)[HEAD], pack)
+
+
 def read_pack(pack: Path, data: Path) -> Head:
     """Write the FaceSets raw and clean that a pack holds below the folder `data`; return what its head says.
 
     MmferError where the file is no pack, one of another version, cut short, or not as it was packed; then what `data`
     holds is as before.
     """
-    parts = _read_parts(pack)
+    parts = _read_parts(pack, *PARTS)
     head = _read_head(parts[HEAD], pack)
     index = _read_index(parts, head, pack)
     columns, origin = index[head.raw_columns], head.made_by["from"]
@@ -117,8 +123,8 @@ def _planes(floats: np.ndarray) -> bytes:
     return floats.reshape(-1, 1).view(np.uint8).T.tobytes()
 
 
-def _read_parts(pack: Path) -> dict[str, bytes]:
-    """The parts of a pack as they are stored; no more memory is taken than the file has bytes."""
+def _read_parts(pack: Path, *names: str) -> dict[str, bytes]:
+    """Parts of a pack as they are stored; no more memory is taken than the file has bytes."""
     if not pack.is_file():
         raise MmferError(f"{pack}: not found; `mmfer pack` writes one")
     size = pack.stat().st_size
@@ -127,7 +133,7 @@ def _read_parts(pack: Path) -> dict[str, bytes]:
             for part in archive.infolist():
                 if part.compress_type != zipfile.ZIP_STORED or part.file_size > size:
                     raise zipfile.BadZipFile(f"{part.filename} is not stored as it is")
-            return {name: archive.read(name) for name in PARTS}
+            return {name: archive.read(name) for name in names}
     except Exception as error:  # zipfile raises whatever the damage leads it to
         with pack.open("rb") as file:
             fault = "damaged or cut short" if file.read(4) == b"PK\3\4" else "not a pack of mmfer"

@@ -10,11 +10,20 @@ from __future__ import annotations  # pandas takes 0.3 s to import
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmfer.data.faceset import PART, FaceSet, create_array, new_faceset, open_faceset, read_index, write_rows
+from mmfer.data.faceset import (
+    PART,
+    FaceSet,
+    check_made_of,
+    create_array,
+    new_faceset,
+    open_faceset,
+    read_index,
+    write_rows,
+)
 from mmfer.errors import MmferError
 
 if TYPE_CHECKING:
@@ -39,14 +48,15 @@ def cut(data: Path, rows: int, name: str = "raw") -> list[FaceSet]:
         raise MmferError(f"{shards(data)[len(starts)]}: a shard of another cut; delete the numbered folders in {data}")
     for number, start in enumerate(starts):
         part = slice(start, min(start + rows, len(whole)))
-        _write(data / str(number) / name, f"{whole.dataset}/{number}", [(whole, part, 0)])
+        made_by = _of_cut(whole.made_by, rows)
+        _write(data / str(number) / name, f"{whole.dataset}/{number}", made_by, [(whole, part, 0)])
     return [open_faceset(folder / name) for folder in shards(data)]
 
 
 def join(data: Path, name: str) -> FaceSet:
     """Write the FaceSet `data`/`name`, such as features, of those of all shards, one after the other.
 
-    MmferError if a shard lacks it, or has made it otherwise than the others.
+    MmferError if a shard lacks it, or has made it otherwise than the others, or of other faces than it now holds.
     """
     folders = shards(data)
     if not folders:
@@ -55,18 +65,31 @@ def join(data: Path, name: str) -> FaceSet:
     for faces in made:
         if faces.made_by != made[0].made_by:
             raise MmferError(f"{faces.folder}: not made as {made[0].folder} was; run the stage that makes it again")
+        check_made_of(faces, open_faceset(faces.folder.with_name("raw")))
     before = np.cumsum([0, *(len(open_faceset(folder / "raw")) for folder in folders)]).tolist()
     pieces = [(faces, slice(0, len(faces)), first) for faces, first in zip(made, before, strict=False)]
-    _write(data / name, made[0].dataset.split("/")[0], pieces)
+    _write(data / name, made[0].dataset.split("/")[0], _of_whole(made[0].made_by), pieces)
     return open_faceset(data / name)
+
+
+def _of_cut(made_by: dict[str, Any], rows: int) -> dict[str, Any]:
+    """What made a shard: the cut follows the download, so that what was made of another cut is told apart."""
+    if "from" not in made_by:
+        return {"stage": "shards", "params": {"rows": rows}, "from": made_by}
+    return made_by | {"from": _of_cut(made_by["from"], rows)}
+
+
+def _of_whole(made_by: dict[str, Any]) -> dict[str, Any]:
+    """What made the same of the whole: without the cut."""
+    return made_by["from"] if made_by["stage"] == "shards" else made_by | {"from": _of_whole(made_by["from"])}
 
 
 Piece = tuple[FaceSet, slice, int]  # rows of a FaceSet, and what is added to the rows that `parent` names
 
 
-def _write(target: Path, dataset: str, pieces: list[Piece]) -> None:
+def _write(target: Path, dataset: str, made_by: dict[str, Any], pieces: list[Piece]) -> None:
     first, rows = pieces[0][0], sum(part.stop - part.start for _, part, _ in pieces)
-    with new_faceset(target, dataset, first.classes, _index(pieces), first.made_by) as folder:
+    with new_faceset(target, dataset, first.classes, _index(pieces), made_by) as folder:
         for name, array in first.arrays.items():
             create_array(folder, name, (rows, *array.shape[1:]))
         place = 0

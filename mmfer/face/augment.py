@@ -23,6 +23,7 @@ from mmfer.data.duplicates import copies_of_held_out
 from mmfer.data.faceset import (
     PART,
     FaceSet,
+    check_made_of,
     count_rows,
     create_array,
     new_faceset,
@@ -46,10 +47,11 @@ def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: 
 
     Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Left out are
     rows that neither train, validate nor test: rejected training images, and copies of held-out ones. Where copies are
-    drawn online, none are written: every row appears once.
+    drawn online, none are written: every row appears once. MmferError if clean was made of other faces.
     """
     raw = open_faceset(raw_folder, needs=("images",))
     clean = open_faceset(clean_folder, needs=("transforms",))
+    check_made_of(clean, raw)
     copies = params.copies if params.mode == "stored" else 1
     made_by = {"stage": "augment", "params": params.model_dump(), "from": clean.made_by}
     with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, copies), made_by) as folder:

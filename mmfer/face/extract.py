@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmfer.config import ExtractParams
-from mmfer.data.faceset import FaceSet, create_array, new_faceset, open_faceset, read_index, write_rows
+from mmfer.data.faceset import FaceSet, check_made_of, create_array, new_faceset, open_faceset, read_index, write_rows
 from mmfer.face.hog import hog_length
 from mmfer.face.points import N_POINTS
 from mmfer.face.prepare import describe
@@ -13,9 +13,12 @@ CHUNK = 4096  # rows that a worker takes at a time
 
 
 def write_features(augmented: Path, clean: Path, target: Path, params: ExtractParams, workers: int) -> FaceSet:
-    """Augmented and clean FaceSets -> features FaceSet: landmarks and HOG of every row of the augmented one."""
+    """Augmented and clean FaceSets -> features FaceSet: landmarks and HOG of every row of the augmented one.
+
+    MmferError if the copies are not of the faces that the clean one holds.
+    """
     faces = open_faceset(augmented, needs=("images", "transforms"))
-    open_faceset(clean, needs=("landmarks",))
+    check_made_of(faces, open_faceset(clean, needs=("landmarks",)))
     made_by = {"stage": "extract", "params": params.model_dump(), "from": faces.made_by}
     with new_faceset(target, faces.dataset, faces.classes, faces.parts(), made_by) as folder:
         create_array(folder, "landmarks", (len(faces), N_POINTS, 2))

@@ -21,7 +21,8 @@ class ChannelGate(nn.Module):
         # Not amax, which shares a gradient among equal maxima and takes longer, nor adaptive_max_pool2d: compiled for a
         # CPU in bfloat16, it has gradients that are not numbers (PyTorch 2.13).
         highest = nn.functional.max_pool2d(maps, maps.shape[2:]).flatten(1)
-        gate = self.mlp(maps.mean(dim=(2, 3))) + self.mlp(highest)
+        mean = nn.functional.avg_pool2d(maps, maps.shape[2:]).flatten(1)
+        gate = self.mlp(mean) + self.mlp(highest)
         return maps * torch.sigmoid(gate)[:, :, None, None]
 
 
@@ -34,7 +35,8 @@ class SpatialGate(nn.Module):
         self.norm = nn.BatchNorm2d(1, momentum=0.01)
 
     def forward(self, maps: Tensor) -> Tensor:  # (N, C, H, W) -> (N, C, H, W)
-        views = torch.cat([maps.max(dim=1, keepdim=True).values, maps.mean(dim=1, keepdim=True)], dim=1)
+        last = maps.permute(0, 2, 3, 1)  # so that gradients, too, lie channels last: sums of two layouts take long
+        views = torch.stack([last.max(dim=3).values, last.mean(dim=3)], dim=1)
         return maps * torch.sigmoid(self.norm(self.conv(views)))
 
 

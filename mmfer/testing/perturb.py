@@ -17,6 +17,7 @@ from numpy.random import Generator
 from mmfer.config import FACE_PX, CleanParams, ExtractParams, PerturbParams
 from mmfer.data.faceset import (
     FaceSet,
+    check_made_of,
     create_array,
     new_faceset,
     open_faceset,
@@ -105,6 +106,8 @@ def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: in
     """
     clean = open_faceset(data / "clean", needs=("landmarks",))
     features = open_faceset(data / "features")
+    check_made_of(clean, open_faceset(data / "raw", needs=("images",)))
+    check_made_of(features, clean)
     rows = drawn_rows(clean.columns("split", "fold"), params)
     made_by = {"stage": "perturb", "params": params.model_dump(), "from": features.made_by}
     drawn = clean.index.iloc[rows].assign(parent=rows)

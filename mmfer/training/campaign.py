@@ -12,6 +12,7 @@ training that nobody is at. mmfer.training.bundles brings the models home.
 """
 
 import fcntl
+import hashlib
 import json
 import math
 import shutil
@@ -29,7 +30,7 @@ from pydantic import Field
 
 from mmfer.config import Block, Params, Seed, check, pick, read_yaml
 from mmfer.data.faceset import open_faceset
-from mmfer.data.pack import read_pack
+from mmfer.data.pack import read_head, read_pack
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
@@ -108,35 +109,40 @@ def read_order(path: Path | None, params: Params, systems: list[str]) -> list[En
     return [entry for entry in entries if not systems or entry.system in systems]
 
 
-def open_data(source: Path, out: Path, params: Params) -> tuple[str, Path]:
-    """A folder with FaceSets, or a pack -> the name of its data set, and the folder with all that training reads.
+def open_data(sources: list[Path], out: Path, params: Params) -> dict[str, Path]:
+    """Folders with FaceSets, and packs -> the folder with all that training reads, by the name of the data set.
 
-    A pack is opened below `out`, and its copies and features are made there, unless that has been done.
+    MmferError where two are of one data set.
     """
-    if source.is_dir():
-        return open_faceset(source / "features").dataset, source
-    target = out / "data" / source.stem
-    marked = target / "pack.txt"  # which pack lies there
-    digest = f"{source.resolve()} {source.stat().st_size} {source.stat().st_mtime_ns}\n"
-    if not marked.exists() or marked.read_text() != digest:
-        read_pack(source, target)
-        marked.write_text(digest)
-    dataset = open_faceset(target / "raw").dataset
-    blocks = pick(params.datasets, dataset, f"{source}: params: datasets")
+    data: dict[str, Path] = {}
+    for source in sources:
+        if source.is_dir():
+            dataset, folder = open_faceset(source / "features").dataset, source
+        else:
+            dataset, folder = _open_pack(source, out, params)
+        if dataset in data:
+            raise MmferError(f"{source}: of the data set {dataset}, as {data[dataset]} is; name one of them")
+        data[dataset] = folder
+    return data
+
+
+def _open_pack(pack: Path, out: Path, params: Params) -> tuple[str, Path]:
+    """Open a pack below `out` and make its copies and features there, unless that has been done.
+
+    The folder bears a digest of pack and parameters, so that none takes the place of another that is being read.
+    """
+    head = read_head(pack)
+    blocks = pick(params.datasets, head.dataset, f"{pack}: params: datasets")
+    said = json.dumps([head.model_dump(), blocks.augment.model_dump(), blocks.extract.model_dump()])
+    target = out / "data" / f"{pack.stem}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
     raw, clean, augmented, features = (target / name for name in ("raw", "clean", "augmented", "features"))
-    if not _made_by(augmented, blocks.augment, clean):
+    if not clean.exists():  # the last that a pack becomes
+        read_pack(pack, target)
+    if not augmented.exists():
         write_augmented(raw, clean, augmented, blocks.augment, cores())
-    if not _made_by(features, blocks.extract, augmented):
+    if not features.exists():
         write_features(augmented, clean, features, blocks.extract, cores())
-    return dataset, target
-
-
-def _made_by(folder: Path, params: Block, source: Path) -> bool:
-    """Whether a FaceSet is there that these parameters made of that source as it is."""
-    if not folder.exists():
-        return False
-    found, origin = open_faceset(folder).made_by, open_faceset(source).made_by
-    return found["params"] == params.model_dump() and found["from"] == origin
+    return head.dataset, target
 
 
 def jobs_of(entries: list[Entry], data: dict[str, Path], params: Params) -> list[Job]:
@@ -169,14 +175,10 @@ def train_list(sources: list[Path], params: Params, entries: list[Entry], terms:
     Started by torchrun, all processes train each of them together. MmferError where nothing can be trained, Paused
     when the time is over.
     """
-    packs = [source.stem for source in sources if not source.is_dir()]
-    for name in set(packs):
-        if packs.count(name) > 1:
-            raise MmferError(f"{name}: two packs of this name, which would take each other's place; rename one")
     terms.out.mkdir(parents=True, exist_ok=True)
     with processes.joined(choose_device(params.defaults.train.device)):
         with claimed(terms.out / "data.lock", wait=True):  # the first makes the copies and features of packs
-            data = dict(open_data(source, terms.out, params) for source in sources) if processes.rank() == 0 else {}
+            data = open_data(sources, terms.out, params) if processes.rank() == 0 else {}
         data = processes.agreed(data)
         jobs = jobs_of(entries, data, params)
         if not jobs:
@@ -210,7 +212,7 @@ def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
                 train_model(out / job.run, job.training, _ignore, pause_at, terms.weights)
             except Paused as paused:
                 raise Paused(f"{job}: {paused}: the time is over; the same command goes on from there") from None
-            except (MmferError, ValueError) as error:  # scikit-learn's, of what does not go with so few faces
+            except MmferError as error:
                 failed.append(f"{job}: {error}")
                 print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
             finally:

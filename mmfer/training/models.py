@@ -167,7 +167,7 @@ def holds_run(folder: Path, run: str) -> bool:
         facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return False
-    return facts.get("run") == run and facts["files"] == _files_digest(folder)
+    return facts.get("run") == run and facts.get("files") == _files_digest(folder)
 
 
 def _files_digest(folder: Path) -> str:

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from mmfer.config import TrainParams
-from mmfer.data.faceset import FaceSet, open_faceset
+from mmfer.data.faceset import FaceSet, check_made_of, open_faceset
 from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
 from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare
@@ -106,6 +106,7 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
     """All trainings of one system on the data set in a folder: each fold with each seed."""
     faces = open_faceset(data / "augmented", needs=("images",))
     values = open_faceset(data / "features", needs=("landmarks", "hog"))
+    check_made_of(values, faces)
     model = build(model_facts(*system, values))
     feed = open_feed(faces, values, model.inputs)
     read = digest_inputs(model, all_arrays(feed))
@@ -242,9 +243,15 @@ def _copy(trained: Path, folder: Path, facts: dict[str, Any]) -> None:
 
 
 def fit_estimator(model: Any, feed: Feed, rows: np.ndarray) -> dict[str, Any]:
-    """Fit a scikit-learn system on some rows -> facts for model.json."""
+    """Fit a scikit-learn system on some rows -> facts for model.json. MmferError where they do not suit it."""
     start = time.perf_counter()
     stored = {name: torch.from_numpy(array) for name, array in _rows(feed, rows).items()}
-    model.fit({name: x.numpy() for name, x in prepare(stored, model.inputs).items()}, stored["labels"].numpy())
+    inputs = {name: x.numpy() for name, x in prepare(stored, model.inputs).items()}
+    try:
+        model.fit(inputs, stored["labels"].numpy())
+    except ValueError as error:  # scikit-learn's, such as more components than faces
+        reason = str(error).split("\n")[0]
+        name = type(model).__name__
+        raise MmferError(f"{name}: {len(rows)} faces do not suit it: {reason}; change its params") from None
     spent = speed(len(rows), time.perf_counter() - start) | conditions("cpu", bfloat16=False) | {"dtype": "float64"}
     return {"result": {"samples_seen": len(rows), "rows": len(rows)}, "execution": spent}

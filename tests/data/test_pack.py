@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from mmfer.cli import app
 from mmfer.data import dct
-from mmfer.data.faceset import new_faceset, new_index, open_faceset, write_array
+from mmfer.data.faceset import new_faceset, new_index, open_faceset, write_array, write_index
 from mmfer.data.pack import read_pack, write_pack
 from mmfer.errors import MmferError
 from tests.faces import rendered_faces
@@ -353,7 +353,12 @@ def test_landmarks_of_other_faces_are_not_packed(face_data, tmp_path):
     write_data(tmp_path / "other", *noise(48))
     shutil.rmtree(tmp_path / "raw")
     shutil.copytree(tmp_path / "other" / "raw", tmp_path / "raw")
-    with pytest.raises(MmferError, match=r"clean: not made of .*/raw as it is now; run `dvc repro` first"):
+    with pytest.raises(MmferError, match=r"clean: not made of .*/raw as it is now; run the stage that makes it"):
+        write_pack(tmp_path, tmp_path / "p")
+    index = open_faceset(tmp_path / "clean").index
+    shutil.copytree(face_data / "raw", tmp_path / "raw", dirs_exist_ok=True)
+    write_index(tmp_path / "clean", index[::-1])
+    with pytest.raises(MmferError, match=r"clean: its index is not that of .*/raw; run the stage clean again"):
         write_pack(tmp_path, tmp_path / "p")
     assert not (tmp_path / "p").exists()
 

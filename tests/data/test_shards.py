@@ -37,7 +37,7 @@ def test_shards_hold_all_faces_in_their_order_with_the_marks_of_the_whole(data):
     raw, parts = open_faceset(data / "raw"), [open_faceset(data / str(number) / "raw") for number in range(2)]
     assert [len(part) for part in parts] == SIZES
     assert [part.dataset for part in parts] == ["faces/0", "faces/1"]
-    assert all((part.made_by, part.classes) == (raw.made_by, raw.classes) for part in parts)
+    assert all((part.made_by["from"], part.classes) == (raw.made_by, raw.classes) for part in parts)
     np.testing.assert_array_equal(np.concatenate([part.images for part in parts]), raw.images)
     pd.testing.assert_frame_equal(pd.concat([part.index for part in parts], ignore_index=True), raw.index)
 
@@ -82,3 +82,27 @@ def test_shards_that_were_made_otherwise_or_not_at_all_are_not_joined(data, tmp_
 def test_shards_of_an_earlier_cut_are_named(data):
     with pytest.raises(MmferError, match=r"faces/1: a shard of another cut; delete the numbered folders in .*faces"):
         cut(data, 48)
+
+
+def test_what_was_made_of_the_shards_of_another_cut_is_refused(data, tmp_path):
+    shutil.copytree(data, tmp_path / "faces")
+    cut(tmp_path / "faces", SIZES[0] + 5)
+    for number in range(2):
+        raw, clean, augmented = (tmp_path / f"faces/{number}" / name for name in ("raw", "clean", "augmented"))
+        with pytest.raises(MmferError, match=rf"{number}/clean: not made of .*/{number}/raw as it is now; run the sta"):
+            write_augmented(raw, clean, augmented, AugmentParams(copies=4), 1)
+    with pytest.raises(MmferError, match=r"0/features: not made of .*/0/raw as it is now"):
+        join(tmp_path / "faces", "features")
+    cut(tmp_path / "faces", SIZES[0] + 5, "clean")
+    shard = tmp_path / "faces/0"
+    with pytest.raises(MmferError, match=r"0/augmented: not made of .*/0/clean as it is now"):
+        write_features(shard / "augmented", shard / "clean", shard / "features", ExtractParams(), 1)
+    write_augmented(shard / "raw", shard / "clean", shard / "augmented", AugmentParams(copies=4), 1)
+
+
+def test_what_is_joined_may_be_worked_on_as_a_whole(data, tmp_path):
+    shutil.copytree(data, tmp_path / "faces")
+    raw, clean, augmented, features = (tmp_path / "faces" / n for n in ("raw", "clean", "augmented", "features"))
+    write_features(augmented, clean, features, ExtractParams(), 2)
+    np.testing.assert_array_equal(open_faceset(features).hog, open_faceset(data / "features").hog)
+    write_augmented(raw, clean, augmented, AugmentParams(copies=2), 2)

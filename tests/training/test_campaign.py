@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from mmfer.cli import app
 from mmfer.config import read_params
+from mmfer.data.faceset import open_faceset
 from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
 from mmfer.training import bundles, campaign, loop
@@ -136,7 +137,7 @@ def test_trainings_follow_the_list_and_the_table_says_what_they_took(trained):
     assert list(zip(table["system"], table["seed"], strict=True)) == [("agrawal", 1), ("net", 0)]
     assert list(table["state"]) == ["done", "done"]
     # 36 training faces, of which a tenth was not kept, three copies each, in whole batches
-    index = pd.read_parquet(out / "data" / "tiny" / "augmented" / "index.parquet")
+    index = pd.read_parquet(next(out.glob("data/tiny-*/augmented/index.parquet")))
     rows = int((index["split"] == "train").sum())
     assert list(table["samples"]) == 2 * [2 * (rows // 16) * 16]
     assert set(table["device"]) == {"cpu"}
@@ -207,13 +208,13 @@ def test_an_estimator_that_refuses_its_faces_does_not_stop_the_others(home, tmp_
 
     def refused(folder, training, *rest):
         if training.facts["system"] == "agrawal":
-            raise ValueError("n_components=128 must be less")  # as scikit-learn says it
+            raise MmferError("Svm: 3 faces do not suit it: n_components=128 must be less")
         train_model(folder, training, *rest)
 
     monkeypatch.setattr(campaign, "train_model", refused)
     code, _, err = _train(home, tmp_path / "out")
     assert code == 1
-    assert "error: tiny agrawal seed1: n_components=128 must be less" in err
+    assert "error: tiny agrawal seed1: Svm: 3 faces do not suit it: n_components=128 must be less" in err
     assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["state"]) == ["waits", "done"]
 
 
@@ -387,12 +388,26 @@ def test_a_damaged_model_is_trained_again(home, trained, tmp_path):
     assert network.read_bytes() == whole
 
 
-def test_two_packs_of_one_name_are_refused(home, tmp_path):
-    other = tmp_path / "tiny.pack"
+def test_two_packs_of_one_data_set_are_refused(home, tmp_path):
+    other = tmp_path / "other.pack"
     shutil.copy(home / "tiny.pack", other)
     code, _, err = _train(home, tmp_path / "out", str(other))
     assert code == 2
-    assert "tiny: two packs of this name" in err
+    assert "other.pack: of the data set tiny, as " in err
+
+
+def test_what_is_made_of_a_pack_with_other_parameters_takes_no_place(home, trained, tmp_path):
+    """Two processes may share a folder: what one reads stays while the other makes its own."""
+    out = tmp_path / "out"
+    shutil.copytree(trained[0], out)
+    (before,) = (out / "data").iterdir()
+    params = read_params(home / "params.yaml")
+    blocks = params.datasets["tiny"]
+    more = blocks.model_copy(update={"augment": blocks.augment.model_copy(update={"copies": 5})})
+    params = params.model_copy(update={"datasets": {"tiny": more}})
+    data = campaign.open_data([home / "tiny.pack"], out, params)
+    assert set((out / "data").iterdir()) == {before, data["tiny"]}
+    assert len(open_faceset(data["tiny"] / "features")) > len(open_faceset(before / "features"))
 
 
 @pytest.mark.parametrize(("change", "says"), [("a=[", "--set a=[: "), ("defaults.train", "give KEY=VALUE")])

@@ -313,3 +313,8 @@ def test_all_code_that_training_shares_is_part_of_a_run():
 def test_an_estimator_is_fitted_once_for_all_seeds(data):
     params = TrainParams(**SHORT | {"seeds": [0, 1, 2]})
     assert train_all(data, ("svm", {"components": 5}), params, ignore).summary["models"] == 1
+
+
+def test_what_an_estimator_cannot_be_fitted_to_is_one_line(data):
+    with pytest.raises(MmferError, match=r"^Svm: 33 faces do not suit it: n_components=500 must be .*; change its par"):
+        train_all(data, ("net", {"kind": "svm", "components": 500}), TrainParams(**SHORT), ignore)
