@@ -1,0 +1,19 @@
+"""A face as the predictor would find it in a photo."""
+
+import numpy as np
+
+from mmfer.face.points import EYES, MOUTH
+from mmfer.use.predictor import Face
+
+CLASSES = ["happy", "sad"]
+
+
+def made_face(left=40.0, happy=0.9, score=0.5, top=30.0):
+    """A face of 80 x 80 px whose mouth and eyes lie where they should."""
+    spots = np.random.default_rng(0).uniform(0, 1, (68, 2))
+    spots[MOUTH] = spots[MOUTH] * [30, 12] + [25, 55]
+    spots[EYES] = spots[EYES] * [50, 8] + [15, 22]
+    points = [(left + x, top + y) for x, y in spots.tolist()]
+    named = dict(zip(CLASSES, (happy, 1 - happy), strict=True))
+    image = np.full((48, 48), 100, np.uint8)
+    return Face((left, top, left + 80, top + 80), score, points, max(named, key=named.get), named, image)
