@@ -21,12 +21,12 @@ from tests.tiny import write_tiny
 
 # With the default epsilon Adam makes whole steps of what is but rounding, and the two drift apart.
 TRAIN = {"epochs": 12, "batch_size": 16, "device": "cpu", "precision": "float32", "epsilon": 1e-3}
-NORM = {"kind": "compact", "channels": [4, 8], "blocks": 1, "landmarks_hidden": [8], "hog_hidden": [8]}
+NORM = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden": [16], "hog_hidden": [16]}
 SYSTEMS = {  # lenet has neither batch norm nor dropout
     "lenet": {},
     "uneven": {"kind": "lenet", "train": {"batch_size": 15, "ema": 0.5}},
     "patient": {"kind": "lenet", "train": {"epochs": 60, "select": "best", "patience": 2}},
-    "norm": NORM | {"train": {"ema": 0.5, "epochs": 20, "learning_rate": 0.02}},
+    "norm": NORM | {"train": {"ema": 0.5, "epochs": 12, "learning_rate": 0.01, "schedule": "cosine"}},
 }
 
 
