@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from torch.distributed.run import main as torchrun
 
 from mmfer.config import AugmentParams, read_params
 from mmfer.training.campaign import Terms, read_order, train_list
@@ -49,7 +48,8 @@ def folder(tmp_path_factory):
 def start_both(folder, script, *arguments):
     """torchrun in a folder, which runs a file of the project by two processes."""
     options = ("--standalone", "--nproc-per-node", "2", "--start-method", "fork", "--run-path")
-    return start(torchrun, *options, ROOT / script, *arguments, folder=folder, MLFLOW_TRACKING_URI="none://")
+    command = ("-m", "torch.distributed.run", *options, ROOT / script, *arguments)
+    return start(*command, folder=folder, MLFLOW_TRACKING_URI="none://")
 
 
 def trained(out):
@@ -120,8 +120,7 @@ def test_process_0_alone_prints(two):
 
 def rank_1(job):
     """Its process, of the children of torchrun."""
-    pid = job.process.pid
-    _, found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()  # as they were started
+    _, found = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()  # as they were started
     return int(found)
 
 
