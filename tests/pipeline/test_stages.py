@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from mmfer.training.runs import SHARED_CODE
+from tests.forks import write_commands
 from tools import stage_deps
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def test_what_systems_share_is_part_of_what_defines_a_training():
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(_commands, tmp_path_factory):
     """A copy of the project with a tiny data set, built once."""
     root = tmp_path_factory.mktemp("project")
     for name in ("mmfer", "stages", "dvc.yaml"):
@@ -65,15 +66,22 @@ def _write(root, params):
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
-def _run(root, *command, check=True, **options):
+@pytest.fixture(scope="module", autouse=True)
+def _commands(tmp_path_factory):
+    """`python` and `dvc`, of which the project needs some twenty, have been started already."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(write_commands(tmp_path_factory.mktemp("bin"))), prepend=os.pathsep)
+        yield
+
+
+def _run(root, *command, check=True):
     environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(root),
         "MLFLOW_TRACKING_URI": f"file:{root}/mlruns",
         "MLFLOW_ALLOW_FILE_STORE": "true",
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, **options)
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0 or not check, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
@@ -94,7 +102,7 @@ def test_a_wrong_key_stops_the_stage_and_leaves_its_outputs(project):
     content = (project / "params.yaml").read_text()
     before = {file: file.read_bytes() for file in (project / "data/synthetic/clean").iterdir()}
     (project / "params.yaml").write_text(content.replace("threshold: 0.0", "treshold: 0.0"))
-    done = _run(project, sys.executable, "-m", "stages.clean", "synthetic", check=False)
+    done = _run(project, "python", "-m", "stages.clean", "synthetic", check=False)
     (project / "params.yaml").write_text(content)
     assert done.returncode == 2
     assert "did you mean threshold?" in done.stderr
@@ -114,18 +122,19 @@ def _one_line(done):
     return lines[0]
 
 
+LIMITED = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+runpy.run_module("stages.{stage}", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files by setrlimit")
 @pytest.mark.parametrize("stage", ["clean", "augment", "extract", "train"])
 def test_a_full_disk_is_one_line_and_leaves_the_former_outputs(project, stage):
-    import resource
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
-
     before = _contents(project / "data/synthetic")
     more = ["svm"] if stage == "train" else []
-    command = (sys.executable, "-m", f"stages.{stage}", "synthetic", *more)
-    done = _run(project, *command, check=False, preexec_fn=limit)
+    done = _run(project, "python", "-c", LIMITED.format(stage=stage), "synthetic", *more, check=False)
     assert "File too large; free space or correct the permissions" in _one_line(done)
     assert _contents(project / "data/synthetic") == before
 
@@ -138,7 +147,7 @@ def test_kaggle_without_credentials_or_network_is_one_line(project):
     params["datasets"]["synthetic"]["source"] = source
     _write(project, params)
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "HOME": str(project)}
-    command = ("env", *(f"{key}={value}" for key, value in nowhere.items()), sys.executable)
+    command = ("env", *(f"{key}={value}" for key, value in nowhere.items()), "python")
     done = _run(project, *command, "-m", "stages.download", "synthetic", check=False)
     (project / "params.yaml").write_text(content)
     assert "KAGGLE_API_TOKEN" in _one_line(done)
