@@ -1,13 +1,13 @@
 """The pipeline of dvc.yaml with commands that write a new line into each output: its graph runs in seconds."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 from dvc.repo import Repo
+
+from tests.forks import start
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITE = """
@@ -49,10 +49,13 @@ def paths(definition, key):
 
 def run(root, *command):
     """What a command prints; it must end well."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    if command[0] == "dvc":
+        code, said, errors = start("-m", *command, folder=root).ended()
+    else:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        code, said, errors = done.returncode, done.stdout, done.stderr
+    assert code == 0, said[-3000:] + errors[-3000:]
+    return said
 
 
 def ran(root, *command) -> set[str]:
