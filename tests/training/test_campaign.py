@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,9 +23,9 @@ from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
 from mmfer.training import bundles, campaign, loop
 from mmfer.training.models import NETWORK
+from tests.forks import ROOT, start
 from tests.tiny import write_tiny
 
-ROOT = Path(__file__).resolve().parents[2]
 PARAMS = {
     "defaults": {
         "clean": {},
@@ -76,25 +75,18 @@ def home(tmp_path_factory):
 
 def _command(home, out, *options, source="tiny.pack", order="order.yaml"):
     where = ["--params", str(home / "params.yaml"), "--order", str(home / order), "--out", str(out), "--probe", "0"]
-    return [sys.executable, "-m", "mmfer", "train", str(home / source), *where, *map(str, options)]
-
-
-ALONE = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # as the tests run themselves
-
-
-def _start(command):
-    return subprocess.Popen(command, env=ALONE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return ["train", str(home / source), *where, *map(str, options)]
 
 
 def _with(first, command):
-    """The command as a process of its own, after some lines of Python."""
+    """Arguments of Python: the command, after some lines."""
     code = f"{first}\nfrom mmfer.training import loop\nloop.SAVE_SECONDS = 0.0\nfrom mmfer.cli import main\nmain()"
-    return [sys.executable, "-c", code, *command[3:]]
+    return ["-c", code, *command]
 
 
 def _train(*args, **kwargs):
     """The command within this process -> exit code, output, errors; `run_app` makes a line and 2 of a fault."""
-    result = CliRunner().invoke(app, _command(*args, **kwargs)[3:])
+    result = CliRunner().invoke(app, _command(*args, **kwargs))
     if isinstance(result.exception, MmferError):
         return 2, result.stdout, f"error: {result.exception}\n"
     if result.exception and not isinstance(result.exception, SystemExit):
@@ -115,10 +107,11 @@ def trained(home, tmp_path_factory):
     """A campaign that ran through, from the pack, with zips, without BLOCKED: its folder, its output."""
     out = tmp_path_factory.mktemp("elsewhere") / "out"
     first = f"import sys; sys.modules |= dict.fromkeys({BLOCKED})"
-    process = _start(_with(first, _command(home, out, "--zips", out / "zips", "--zip-mib", 1)))
-    said, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return out, said
+    command = [sys.executable, *_with(first, _command(home, out, "--zips", out / "zips", "--zip-mib", 1))]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}  # as the tests run themselves
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
 
 
 def _weights(out):
@@ -155,12 +148,12 @@ def test_what_is_done_is_skipped(home, trained):
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(home, trained, tmp_path):
-    process = _start(_with("", _command(home, tmp_path / "out")))
-    for line in process.stdout:
+    job = start(*_with("", _command(home, tmp_path / "out")))
+    for line in job.out:
         if line.startswith("epoch 1"):  # of the first training; within its second epoch
-            process.send_signal(signal.SIGKILL)
+            os.kill(job.pid, signal.SIGKILL)
             break
-    assert process.wait(60) == -signal.SIGKILL
+    assert job.ended()[0] == -signal.SIGKILL
     assert list((tmp_path / "out").glob("*.pt"))
     code, said, err = _train(home, tmp_path / "out")
     assert code == 0, err
@@ -180,10 +173,10 @@ def test_a_pause_says_so_and_goes_on_to_the_same_weights(home, trained, tmp_path
 
 
 def test_processes_on_one_folder_share_the_list(home, trained, tmp_path):
-    both = [_start(_command(home, tmp_path / "out")) for _ in range(2)]
-    said = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    epochs = sum(out.count("epoch 1 ") for out, _ in said)
+    both = [start("-m", "mmfer", *_command(home, tmp_path / "out")) for _ in range(2)]
+    ended = [job.ended() for job in both]
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    epochs = sum(out.count("epoch 1 ") for _, out, _ in ended)
     assert epochs == 2  # each of the two trainings once
     assert _equal(_weights(tmp_path / "out"), _weights(trained[0]))
 
@@ -239,10 +232,8 @@ def campaign_runs(file):
 
 
 def _at_home(home, folder, code, *args):
-    env = ALONE | {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_TRACKING_URI": f"file:{folder / 'mlruns'}"}
-    command = [sys.executable, "-m", code, *args]
-    result = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
-    return result.returncode, result.stdout, result.stderr
+    store = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_TRACKING_URI": f"file:{folder / 'mlruns'}"}
+    return start("-m", code, *args, folder=folder, **store).ended()
 
 
 def test_what_was_trained_elsewhere_is_the_train_stages(home, trained, tmp_path):
@@ -345,9 +336,8 @@ def _refused(result, message):
 def test_a_full_disk_is_one_line_and_nothing_is_lost(home, trained, tmp_path):
     _train(home, tmp_path / "out", "--minutes", 0.0001)  # makes the data, and a checkpoint
     limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000))"
-    full = _start(_with(limit, _command(home, tmp_path / "out")))
-    _, err = full.communicate(timeout=300)
-    assert full.returncode == 2
+    code, _, err = start(*_with(limit, _command(home, tmp_path / "out"))).ended()
+    assert code == 2
     assert "Traceback" not in err
     assert "free space" in err.splitlines()[-1]
     code, _, err = _train(home, tmp_path / "out")
