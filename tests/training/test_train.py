@@ -39,21 +39,37 @@ def ignore(metrics, step, model):
     pass
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A data folder, and what `train_all` returned as it trained `net` on it. Only to read."""
+    folder = tmp_path_factory.mktemp("made")
+    write_tiny(folder / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        trained = train_all(folder / "data", ("net", BLOCK), TrainParams(**SHORT), ignore)
+    return folder / "data", trained
+
+
 @pytest.fixture
-def data(tmp_path, monkeypatch):
+def trained_data(made, tmp_path, monkeypatch):
+    """A copy of that folder, with models/net."""
     monkeypatch.chdir(tmp_path)
-    return write_tiny(tmp_path / "data")
+    return shutil.copytree(made[0], tmp_path / "data")
+
+
+@pytest.fixture
+def data(trained_data):
+    """A copy without models."""
+    shutil.rmtree(trained_data / "models")
+    return trained_data
 
 
 def weights(data, name="seed0"):
     return load_file(data / "models/net" / name / "model.safetensors")
 
 
-def test_an_interrupted_training_ends_with_the_same_weights(data):
-    params = TrainParams(**SHORT)
-    train_all(data, ("net", BLOCK), params, ignore)
-    whole = weights(data)
-    shutil.rmtree(data / "models")
+def test_an_interrupted_training_ends_with_the_same_weights(made, data):
+    params, whole = TrainParams(**SHORT), weights(made[0])
 
     def stop(metrics, step, model):
         if step == 2:
@@ -83,8 +99,8 @@ def test_a_model_that_is_wanted_again_is_not_trained_again(data, block, capsys):
     assert "0 trained, 1 taken as they were" in capsys.readouterr().out
 
 
-def test_another_seed_is_trained_alone_and_every_model_names_both(data):
-    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+def test_another_seed_is_trained_alone_and_every_model_names_both(trained_data):
+    data = trained_data
     before, epochs = weights(data), []
     both = TrainParams(**SHORT | {"seeds": [0, 1]})
     trained = train_all(data, ("net", BLOCK), both, lambda metrics, step, model: epochs.append(step))
@@ -140,11 +156,10 @@ def _former_format(data, monkeypatch):
 
 
 @pytest.mark.parametrize("change", [_parameters, _training, _values, _code, _weights, _facts, _former_format])
-def test_a_model_is_trained_again_where_anything_that_defines_it_changed(data, monkeypatch, change):
-    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
-    block, params = change(data, monkeypatch)
-    assert train_all(data, ("net", block), TrainParams(**params), ignore).spent["reused"] == 0
-    load_model(data / "models/net/seed0")
+def test_a_model_is_trained_again_where_anything_that_defines_it_changed(trained_data, monkeypatch, change):
+    block, params = change(trained_data, monkeypatch)
+    assert train_all(trained_data, ("net", block), TrainParams(**params), ignore).spent["reused"] == 0
+    load_model(trained_data / "models/net/seed0")
 
 
 def test_a_seed_that_waits_in_checkpoints_is_kept_when_seeds_are_added(data):
@@ -161,8 +176,8 @@ def test_a_seed_that_waits_in_checkpoints_is_kept_when_seeds_are_added(data):
     assert not list((data.parent / ".checkpoints").iterdir())
 
 
-def test_a_leak_is_found_though_the_model_is_there(data):
-    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+def test_a_leak_is_found_though_the_model_is_there(trained_data):
+    data = trained_data
     path = data / "augmented/index.parquet"
     index = pd.read_parquet(path)
     index.loc[index["split"] == "train", "parent"] = index.loc[index["split"] == "test", "parent"].iloc[0]
@@ -176,17 +191,15 @@ def test_it_learns_what_can_be_learned(data):
     assert trained.curves["train_accuracy"].iloc[-1] > 0.9
 
 
-def test_seeds_differ_and_repeat(data):
+def test_seeds_differ_and_repeat(made, data):
     train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"seeds": [0, 1]}), ignore)
     first, second = weights(data, "seed0"), weights(data, "seed1")
     assert not torch.equal(first["head.weight"], second["head.weight"])
-    shutil.rmtree(data / "models")
-    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
-    assert torch.equal(first["head.weight"], weights(data)["head.weight"])
+    assert torch.equal(first["head.weight"], weights(made[0])["head.weight"])
 
 
-def test_the_temperature_is_fitted_on_the_validation_faces_alone(data):
-    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
+def test_the_temperature_is_fitted_on_the_validation_faces_alone(made):
+    data, _ = made
     model, faces, values = (
         load_model(data / "models/net/seed0"),
         *map(open_faceset, (data / "augmented", data / "features")),
@@ -231,10 +244,8 @@ def test_a_batch_larger_than_the_data_is_refused(data):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"batch_size": 4096}), ignore)
 
 
-def test_a_training_that_paused_goes_on_to_the_same_weights(data, capsys):
-    whole = train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore).curves
-    expected = weights(data)
-    shutil.rmtree(data / "models")
+def test_a_training_that_paused_goes_on_to_the_same_weights(made, data, capsys):
+    whole, expected = made[1].curves, weights(made[0])
     with pytest.raises(MmferError, match=r"paused after epoch 1 of 4: the 0\.0001 minutes of train\.max_minutes"):
         train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"max_minutes": 0.0001}), ignore)
     assert not (data / "models/net").exists()
@@ -256,11 +267,10 @@ def test_patience_ends_a_training(data):
     assert len(train_all(data, ("net", BLOCK), params, ignore).curves) < 60
 
 
-def test_training_on_the_first_copies_is_training_where_no_others_were_made(data):
+def test_training_on_the_first_copies_is_training_where_no_others_were_made(made, data):
     train_all(data, ("net", BLOCK), TrainParams(**SHORT | {"copies": 2}), ignore)
     some = weights(data)
-    train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
-    assert not torch.equal(some["head.weight"], weights(data)["head.weight"])
+    assert not torch.equal(some["head.weight"], weights(made[0])["head.weight"])
     train_all(write_tiny(data.parent / "less", copies=2), ("net", BLOCK), TrainParams(**SHORT), ignore)
     assert all(torch.equal(some[key], value) for key, value in weights(data.parent / "less").items())
 
