@@ -1,5 +1,10 @@
 """Fixtures that many tests share."""
 
+import os
+
+# Before torch and numpy read it: two processes of tests with two threads each would wait for one another.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -7,6 +12,23 @@ from hypothesis import settings
 # A busy machine is no failure; the same examples on every machine.
 settings.register_profile("mmfer", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("mmfer")
+
+LONG = [  # files that take longest, which start first, so that neither of two processes waits for the other at the end
+    *("pipeline/test_stages", "use/test_export", "pipeline/test_params", "training/test_processes"),
+    *("training/test_campaign", "use/test_serving", "use/test_demo_server", "training/test_train", "test_parallel"),
+    *("tracking/test_compared", "tracking/test_tracking", "pipeline/test_remote", "report/test_results"),
+]
+
+
+def pytest_configure(config):
+    """Files to the processes of pytest-xdist in the order of the tests; not those of the most tests first."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items):
+    """The files of LONG first."""
+    places = {f"tests/{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(LONG)))
 
 
 @pytest.fixture
