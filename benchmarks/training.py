@@ -29,7 +29,7 @@ from mmfer.training.feed import Feed, open_feed
 from mmfer.training.loop import epoch_samples, flops_of_sample, ready, train_epoch
 from mmfer.training.state import start_state
 
-TURN_SECONDS = 2.0
+TURN_SECONDS = 1.5
 SYSTEMS = {  # and their batches on CPUs, where a step of the larger ones takes seconds
     "ours_narrow": 128,  # the widths of params.yaml
     "ours": 32,
@@ -111,7 +111,7 @@ def _seconds(way: Callable[[int], None], steps: int) -> float:
 
 def measure(quick: bool) -> dict[str, Any]:
     """Every system, in float32 and in bfloat16, and for compact copies drawn online too."""
-    device, turns = choose_device("auto"), 1 if quick else 5
+    device, turns = choose_device("auto"), 1 if quick else 9
     found: dict[str, Any] = {}
     online: dict[str, float] = {}
     flops: dict[str, int] = {}
