@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -88,6 +89,14 @@ def test_json_is_one_list(run, photos):
     rows = json.loads(run(photos / "light.png", photos / "dark.png", "--json").stdout)
     assert rows[0]["faces"][0]["probabilities"] == {"happy": 0.8, "sad": 0.2}
     assert (rows[0]["width"], rows[0]["height"], rows[1]["faces"]) == (120, 80, [])
+
+
+def test_an_uncertain_face_is_given_all_its_candidates(run, photos, monkeypatch):
+    unsure = replace(face(0.6), candidates=("happy", "sad"))
+    monkeypatch.setattr(FakePredictor, "predict", lambda self, pictures: [[unsure] for _ in pictures])
+    assert "  1  happy or sad  at 40,20" in run(photos / "light.png").stdout
+    (row,) = csv.DictReader(io.StringIO(run(photos / "light.png", "--csv").stdout))
+    assert (row["expression"], row["candidates"]) == ("happy", "happy sad")
 
 
 def test_csv_has_a_row_for_each_face_and_for_each_photo_without(run, photos):

@@ -1,8 +1,9 @@
 """The figures of MODEL_CARD.md: prints them as JSON and draws the reliability diagram.
 
 `python tools/model_card.py data/fer2013`, with the FaceSets that docs/results/fer2013/params.yaml makes (download to
-extract). First fits the temperature on the validation faces, without copies of test faces, and writes it to model.json
-and to the ONNX graph; then predicts PublicTest once, through the public API: its images as faces.
+extract). First fits the temperature and the bound of the sets on the validation faces, without copies of test faces,
+and writes them to model.json and to the ONNX graph; then predicts PublicTest once, through the public API: its images
+as faces.
 """
 
 import json
@@ -14,8 +15,9 @@ from matplotlib.figure import Figure
 
 from mmfer.data.faceset import open_faceset
 from mmfer.files import write_json
+from mmfer.testing.evaluate import calibration
 from mmfer.testing.statistics import class_recalls, expected_calibration_error, macro_accuracy
-from mmfer.training.calibration import fit_temperature, reliability, tempered
+from mmfer.training.calibration import COVERAGE, fit_temperature, least_probability, reliability, tempered
 from mmfer.training.models import load_model
 from mmfer.use.export import export_onnx
 from mmfer.use.predictor import WEIGHTS, Predictor
@@ -60,7 +62,8 @@ def main() -> None:
     stored, labels, _ = rows_of(data, "val")
     val = model.predict(stored)
     temperature = round(fit_temperature(val, labels), 4)
-    facts = model.facts | {"result": model.facts["result"] | {"temperature": temperature}}
+    sets = {"coverage": COVERAGE, "faces": len(labels), "least": least_probability(val, labels)}
+    facts = model.facts | {"result": model.facts["result"] | {"temperature": temperature, "sets": sets}}
     write_json(WEIGHTS / "model.json", facts)
     export_onnx(WEIGHTS)
     fitted = {
@@ -88,6 +91,7 @@ def main() -> None:
         "ece": expected_calibration_error(stage_path, labels),
         "ece_calibrated": expected_calibration_error(calibrated, labels),
         "reliability": reliability(calibrated, labels),
+        **calibration(stage_path, labels, facts),
     }
     print(json.dumps({"temperature": temperature, "val": fitted, "public_test": test}, indent=1))
 

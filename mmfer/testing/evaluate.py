@@ -25,7 +25,7 @@ from mmfer.testing.statistics import (
     person_groups,
     summarise,
 )
-from mmfer.training.calibration import expected_calibration_error, tempered
+from mmfer.training.calibration import class_sets, expected_calibration_error, tempered
 from mmfer.training.models import model_name
 
 TEST_SETS = ("whole", "kept", "kept_unique")
@@ -101,7 +101,10 @@ def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
 
 
 def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, Any]) -> dict[str, Any]:
-    """One run (images, classes) -> calibration errors without and with the temperature of the model.
+    """One run (images, classes) -> calibration errors without and with the temperature of the model, and its sets.
+
+    Of these: the share of images whose true class was promised to be in the set and of those where it is, the mean
+    number of classes, and the share of sets of one.
 
     Nothing where none was fitted, and in cross-validation, where each fold has its own. Accuracies and all other
     figures are of the plain probabilities; those that a Predictor gives have the temperature.
@@ -111,7 +114,15 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, 
         return {}
     errors = {"ece": probabilities, "ece_calibrated": tempered(probabilities, temperature)}
     figures = {name: round(expected_calibration_error(values, labels), 4) for name, values in errors.items()}
-    return {"calibration": {"temperature": temperature, **figures}}
+    promised, chosen = facts["result"]["sets"], class_sets(probabilities, facts["result"]["sets"]["least"])
+    sizes = chosen.sum(axis=1)
+    sets = {
+        "promised": promised["coverage"],
+        "covered": round(float(chosen[np.arange(len(labels)), labels].mean()), 4),
+        "mean_size": round(float(sizes.mean()), 4),
+        "of_one": round(float((sizes == 1).mean()), 4),
+    }
+    return {"calibration": {"temperature": temperature, **figures, "sets": sets}}
 
 
 def training(models: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,14 @@
-"""How far a probability can be taken at its word: temperature scaling and reliability diagram (Guo et al., 2017)."""
+"""How far an answer can be taken at its word.
+
+Temperature scaling and the reliability diagram (Guo et al., 2017); sets of classes that hold the true one as often as
+was promised (split conformal prediction with the least ambiguous sets of Sadinle, Lei and Wasserman, 2019).
+"""
+
+import math
 
 import numpy as np
+
+COVERAGE = 0.9  # how often the true class is to be among those of a set
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -24,6 +32,22 @@ def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     logits = np.log(np.maximum(probabilities, 1e-30)) / np.float32(temperature)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def least_probability(probabilities: np.ndarray, labels: np.ndarray, coverage: float = COVERAGE) -> float:
+    """Probabilities (N, C) of faces that training did not use, labels (N,) -> that from which on a class is in a set.
+
+    Of a new face that is drawn as those were, the true class then is in its set with a chance of at least `coverage`,
+    whatever the network: it is missed by as many of the N + 1 as lie below. 0, every class, where N is too small.
+    """
+    missed = math.floor(round((1 - coverage) * (len(labels) + 1), 9))
+    of_truth = np.sort(probabilities[np.arange(len(labels)), labels])
+    return float(of_truth[missed - 1]) if missed else 0.0
+
+
+def class_sets(probabilities: np.ndarray, least: float) -> np.ndarray:
+    """Probabilities (N, C) -> which classes (N, C) bool are in the set of each face: the most probable always is."""
+    return (probabilities >= least) | (probabilities == probabilities.max(axis=1, keepdims=True))
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

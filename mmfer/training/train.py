@@ -23,7 +23,7 @@ from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare
 from mmfer.files import new_folder, write_json
 from mmfer.training import processes
-from mmfer.training.calibration import fit_temperature
+from mmfer.training.calibration import COVERAGE, fit_temperature, least_probability
 from mmfer.training.device import choose_device, conditions
 from mmfer.training.feed import Feed, all_arrays, open_feed
 from mmfer.training.loop import fit_network, samples, sizes, slashed, speed
@@ -221,12 +221,17 @@ def log_history(folder: Path, log: Callable[[dict, int], None]) -> None:
             log(slashed(record), int(record["epoch"]))
 
 
-def calibrated(model: Model, feed: Feed, val: np.ndarray, device: str) -> dict[str, float]:
-    """The temperature of a model's probabilities, fitted on validation rows; nothing where there are none."""
+def calibrated(model: Model, feed: Feed, val: np.ndarray, device: str) -> dict[str, Any]:
+    """The temperature of a model's probabilities and the bound of its sets of classes, of its plain ones.
+
+    Both come from validation rows; nothing where there are none.
+    """
     if not len(val):
         return {}
     stored = _rows(feed, val)
-    return {"temperature": round(fit_temperature(model.predict(stored, device), stored["labels"]), 4)}
+    probabilities, labels = model.predict(stored, device), stored["labels"]
+    sets = {"coverage": COVERAGE, "faces": len(labels), "least": least_probability(probabilities, labels)}
+    return {"temperature": round(fit_temperature(probabilities, labels), 4), "sets": sets}
 
 
 def _rows(feed: Feed, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -215,7 +215,8 @@ def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
     """What a face expresses, as a line and bars; with what became of the verdict `before` a change."""
     share = f"{face.probabilities[face.expression]:.0%}"
     if before is None:
-        place.markdown(f"Most probably **{face.expression}**, {share}")
+        others = f"; it may as well be {' or '.join(face.candidates[1:])}" if face.uncertain else ""
+        place.markdown(f"Most probably **{face.expression}**, {share}{others}")
         place.html(bars(face.probabilities))
         return
     was, now = (of.probabilities[before.expression] for of in (before, face))

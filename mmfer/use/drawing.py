@@ -81,7 +81,7 @@ class Smoother:
             name: MEMORY * before.probabilities[name] + (1 - MEMORY) * value
             for name, value in face.probabilities.items()
         }
-        return replace(face, expression=max(now, key=now.__getitem__), probabilities=now)
+        return replace(face, expression=max(now, key=now.__getitem__), probabilities=now, candidates=())
 
 
 def overlap(a: Box, b: Box) -> float:

@@ -44,7 +44,8 @@ def table() -> Iterator[Add]:
 def _face_lines(number: int, face: Face, block: str) -> list[str]:
     x0, y0, x1, y1 = (round(edge) for edge in face.box)
     weak = ", weak: nothing better was found" if face.score < 0 else ""
-    head = f"  {number}  {face.expression}  at {x0},{y0}, {x1 - x0} x {y1 - y0}, score {face.score:.2f}{weak}"
+    said = " or ".join(face.candidates) if face.uncertain else face.expression
+    head = f"  {number}  {said}  at {x0},{y0}, {x1 - x0} x {y1 - y0}, score {face.score:.2f}{weak}"
     wide = max(map(len, face.probabilities))
     ordered = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
     bars = [f"     {name:<{wide}} {v:6.1%} {block * round(BAR * v)}".rstrip() for name, v in ordered]
@@ -71,7 +72,7 @@ def json_list() -> Iterator[Add]:
 def csv_rows(classes: list[str]) -> Iterator[Add]:
     """A row for each face; a picture without one has a row with empty cells, a fault none."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["source", "frame", "x0", "y0", "x1", "y1", "score", "expression", *classes])
+    rows.writerow(["source", "frame", "x0", "y0", "x1", "y1", "score", "expression", *classes, "candidates"])
 
     def add(item: Picture | Fault, faces: list[Face]) -> None:
         if isinstance(item, Fault):
@@ -79,9 +80,19 @@ def csv_rows(classes: list[str]) -> Iterator[Add]:
         for face in faces:
             row = face.as_dict()
             values = [row["probabilities"][name] for name in classes]
-            rows.writerow([item.source, item.frame, *row["box"], row["score"], row["expression"], *values])
+            rows.writerow(
+                [
+                    item.source,
+                    item.frame,
+                    *row["box"],
+                    row["score"],
+                    row["expression"],
+                    *values,
+                    " ".join(face.candidates),
+                ]
+            )
         if not faces:
-            rows.writerow([item.source, item.frame] + [None] * (6 + len(classes)))
+            rows.writerow([item.source, item.frame] + [None] * (7 + len(classes)))
         sys.stdout.flush()
 
     yield add

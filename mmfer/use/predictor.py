@@ -24,7 +24,7 @@ from mmfer.face.detection import WEAK, Detection, detect
 from mmfer.face.hog import hog, to_half
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
-from mmfer.training.calibration import tempered
+from mmfer.training.calibration import class_sets, tempered
 from mmfer.use.onnx_model import GRAPH, load_onnx
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "compact"
@@ -41,6 +41,12 @@ class Face:
     expression: str  # the most probable one
     probabilities: dict[str, float]
     image: np.ndarray = field(repr=False, compare=False)  # (48, 48) uint8, what was classified
+    candidates: tuple[str, ...] = ()  # the most probable first; () where the model promises nothing
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the true expression may as well be another of the candidates."""
+        return len(self.candidates) > 1
 
     def as_dict(self) -> dict[str, Any]:
         """All but the image, ready for JSON."""
@@ -48,6 +54,8 @@ class Face:
             "box": [round(edge, 1) for edge in self.box],
             "score": round(self.score, 4),
             "expression": self.expression,
+            "candidates": list(self.candidates),
+            "uncertain": self.uncertain,
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
             "landmarks": [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
         }
@@ -69,6 +77,7 @@ class Predictor:
     def __init__(self, model: Any, workers: int = 2, min_score: float = WEAK, folder: Path | None = None) -> None:
         self.model, self.workers, self.min_score, self._folder = model, workers, min_score, folder
         self._temperature = model.facts["result"].get("temperature", 1.0)
+        self._sets = model.facts["result"].get("sets")
         extract = model.facts["made_by"]
         self._extract = ExtractParams(**extract["params"])
         self._clean = CleanParams(**extract["from"]["from"]["params"])
@@ -106,15 +115,21 @@ class Predictor:
         crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
         if not crops:
             return [[] for _ in images]
-        rows = zip(crops, self.predict_faces(np.stack(crops)), strict=True)
+        rows = zip(crops, self.model.predict(self.see(np.stack(crops))), strict=True)
         return [[self._face(face, *next(rows)) for face in faces] for faces in found]
 
     def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray) -> Face:
-        named = self._named(probabilities)
+        named = self._named(tempered(probabilities[None], self._temperature)[0])
         points = [(x, y) for x, y in found.landmarks.tolist()]
-        return Face(
-            tuple(found.box.tolist()), float(found.score), points, max(named, key=named.__getitem__), named, image
-        )
+        box, score, expression = tuple(found.box.tolist()), float(found.score), max(named, key=named.__getitem__)
+        return Face(box, score, points, expression, named, image, self._candidates(probabilities))
+
+    def _candidates(self, plain: np.ndarray) -> tuple[str, ...]:
+        """Plain probabilities (C,) of a face -> its candidates (mmfer.training.calibration)."""
+        if not self._sets:
+            return ()
+        (chosen,) = class_sets(plain[None], self._sets["least"])
+        return tuple(self.classes[k] for k in np.argsort(-plain, kind="stable") if chosen[k])
 
     def _named(self, probabilities: np.ndarray) -> dict[str, float]:
         return dict(zip(self.classes, probabilities.tolist(), strict=True))

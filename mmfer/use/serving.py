@@ -57,6 +57,8 @@ def signature(classes: list[str]) -> ModelSignature:
             Property("box", numbers),
             Property("score", number),
             Property("expression", DataType.string),
+            Property("candidates", Array(DataType.string)),
+            Property("uncertain", DataType.boolean),
             Property("probabilities", Object([Property(name, number) for name in classes])),
             Property("landmarks", Array(numbers)),
         ]

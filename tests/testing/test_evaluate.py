@@ -197,9 +197,14 @@ def test_an_image_without_a_name_is_a_group_of_its_own(part):
 
 def test_calibration_is_given_where_there_is_one_temperature():
     sure = np.array([[0.99, 0.01]] * 4, np.float32)  # right three times in four: 0.24 too sure
-    labels, facts = np.array([0, 0, 0, 1]), {"fold": -1, "result": {"temperature": 4.183}}  # 0.99 becomes 0.75
-    found = calibration(sure, labels, facts)["calibration"]
-    assert found == {"temperature": 4.183, "ece": 0.24, "ece_calibrated": 0.0}
+    sets = {"coverage": 0.9, "faces": 20, "least": 0.01}
+    labels, facts = np.array([0, 0, 0, 1]), {"fold": -1, "result": {"temperature": 4.183, "sets": sets}}
+    found = calibration(sure, labels, facts)["calibration"]  # 0.99 becomes 0.75
+    both = {"promised": 0.9, "covered": 1.0, "mean_size": 2.0, "of_one": 0.0}
+    assert found == {"temperature": 4.183, "ece": 0.24, "ece_calibrated": 0.0, "sets": both}
+    stricter = facts | {"result": {"temperature": 4.183, "sets": sets | {"least": 0.02}}}
+    one = {"promised": 0.9, "covered": 0.75, "mean_size": 1.0, "of_one": 1.0}
+    assert calibration(sure, labels, stricter)["calibration"]["sets"] == one
     assert calibration(sure, labels, facts | {"fold": 0}) == calibration(sure, labels, {"fold": -1, "result": {}}) == {}
 
 

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmfer.training.calibration import expected_calibration_error, fit_temperature, reliability, tempered
+from mmfer.training.calibration import (
+    class_sets,
+    expected_calibration_error,
+    fit_temperature,
+    least_probability,
+    reliability,
+    tempered,
+)
 
 
 def drawn(rng, n, sharpness):
@@ -69,3 +76,24 @@ def test_calibration_error_is_small_where_labels_are_drawn_from_the_probabilitie
     labels = (rng.random((50_000, 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
     assert expected_calibration_error(probabilities, labels) < 0.01
     assert expected_calibration_error(np.eye(3)[labels], labels) == 0
+
+
+@pytest.mark.parametrize(("faces", "coverage"), [(9, 0.9), (19, 0.9), (25, 0.8)])
+def test_the_true_class_is_in_its_set_as_often_as_was_promised(rng, faces, coverage):
+    """Over many draws of the faces that give the bound; the chance is exact: 1 - floor(alpha (n + 1)) / (n + 1)."""
+    probabilities, labels = drawn(rng, 3000 * (faces + 1), 3.0)  # of a model that is far too sure
+    hits = []
+    for some, truth in zip(np.split(probabilities, 3000), labels.reshape(3000, -1), strict=True):
+        least = least_probability(some[1:], truth[1:], coverage)
+        hits.append(some[0, truth[0]] >= least)
+    assert np.mean(hits) == pytest.approx(1 - int((1 - coverage) * (faces + 1) + 1e-9) / (faces + 1), abs=0.02)
+
+
+def test_too_few_faces_promise_every_class():
+    assert least_probability(np.full((8, 2), 0.5), np.zeros(8, np.int64)) == 0.0
+
+
+def test_a_set_holds_all_from_the_bound_on_and_the_most_probable_always():
+    probabilities = np.array([[0.5, 0.3, 0.2], [0.2, 0.1, 0.7], [0.34, 0.33, 0.33]])
+    assert class_sets(probabilities, 0.3).tolist() == [[1, 1, 0], [0, 0, 1], [1, 1, 1]]
+    assert class_sets(probabilities, 0.9).tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 0]]

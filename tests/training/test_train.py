@@ -16,7 +16,7 @@ from mmfer.config import TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError
-from mmfer.training.calibration import fit_temperature
+from mmfer.training.calibration import fit_temperature, least_probability
 from mmfer.training.loop import epoch_samples, loss
 from mmfer.training.models import load_model
 from mmfer.training.runs import SHARED_CODE
@@ -198,7 +198,7 @@ def test_seeds_differ_and_repeat(made, data):
     assert torch.equal(first["head.weight"], weights(made[0])["head.weight"])
 
 
-def test_the_temperature_is_fitted_on_the_validation_faces_alone(made):
+def test_the_temperature_and_the_sets_come_from_the_validation_faces_alone(made):
     data, _ = made
     model, faces, values = (
         load_model(data / "models/net/seed0"),
@@ -206,8 +206,10 @@ def test_the_temperature_is_fitted_on_the_validation_faces_alone(made):
     )
     rows = split_rows(faces, -1, "last").val
     stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
-    expected = fit_temperature(model.predict(stored), faces.index["label"].to_numpy()[rows])
-    assert model.facts["result"]["temperature"] == pytest.approx(expected, abs=1e-3)
+    probabilities, labels = model.predict(stored), faces.index["label"].to_numpy()[rows]
+    assert model.facts["result"]["temperature"] == pytest.approx(fit_temperature(probabilities, labels), abs=1e-3)
+    least = pytest.approx(least_probability(probabilities, labels), abs=1e-6)
+    assert model.facts["result"]["sets"] == {"coverage": 0.9, "faces": len(rows), "least": least}
 
 
 def test_every_row_is_seen_once_in_a_pass():
@@ -291,7 +293,7 @@ def test_what_is_the_same_on_every_run_is_apart_from_what_is_not(data):
     assert facts["result"].items() >= result.items()
     counted = {"parameters": facts["result"]["parameters"], "models": 2, "samples_seen": 256, "rows": 2 * rows}
     assert trained.summary == {"epochs": 4, "chosen_epoch": 4} | counted
-    assert set(facts["result"]) == {*result, "parameters", "temperature"}
+    assert set(facts["result"]) == {*result, "parameters", "temperature", "sets"}
     execution = {"device": "cpu", "threads": torch.get_num_threads(), "dtype": "float32"}
     assert facts["execution"].items() >= execution.items()
     assert set(facts["execution"]) == {

@@ -96,6 +96,11 @@ def test_one_face_is_explained(show):
     assert not shown.warning
 
 
+def test_an_uncertain_face_is_said_to_be_one(show):
+    shown = show(replace(made_face(), candidates=("happy", "sad")))
+    assert "Most probably **happy**, 90%; it may as well be sad" in said(shown)
+
+
 def test_of_several_faces_one_is_chosen(show):
     shown = show(made_face(), made_face(left=180.0, happy=0.3))
     assert shown.selectbox[0].options == ["1: happy", "2: sad"]

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -136,6 +137,29 @@ def test_fifty_faces_are_found_in_one_photo(rendered, predictor):
     hits = [sum(inside(face.box, left, top, side) for face in faces) for _, left, top, side in places]
     assert max(hits) == 1
     assert sum(hits) >= 45
+
+
+@pytest.mark.parametrize("bound", [0.999999, 0.01, 1e-9])
+def test_candidates_are_those_whose_plain_probability_reaches_the_bound(rendered, bound):
+    """The temperature moves probabilities; the bound is one of those before it."""
+    model = open_folder(WEIGHTS)
+    result = model.facts["result"] | {"sets": {"coverage": 0.9, "faces": 9, "least": bound}}
+    shown = photo([(rendered[0][0], 40, 40, 160), (rendered[0][1], 300, 120, 200)])
+    (faces,) = Predictor(replace(model, facts=model.facts | {"result": result})).predict([shown])
+    assert len(faces) == 2
+    for face in faces:
+        (plain,) = model.predict(Predictor(model).see(face.image[None]))
+        named = sorted(zip(plain.tolist(), model.classes, strict=True), reverse=True)
+        expected = [name for value, name in named if value >= bound] or [face.expression]
+        assert (list(face.candidates), face.uncertain) == (expected, len(expected) > 1)
+        assert (face.as_dict()["candidates"], face.as_dict()["uncertain"]) == (expected, len(expected) > 1)
+
+
+def test_a_model_without_a_bound_has_no_candidates(rendered):
+    model = open_folder(WEIGHTS)
+    result = {key: value for key, value in model.facts["result"].items() if key != "sets"}
+    (faces,) = Predictor(replace(model, facts=model.facts | {"result": result})).predict([large(rendered[0][0], 200)])
+    assert [(face.candidates, face.uncertain) for face in faces] == [((), False)]
 
 
 def test_a_photo_without_faces_keeps_its_place(rendered, predictor):
