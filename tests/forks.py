@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import runpy
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -101,6 +102,7 @@ def _serve(address: str) -> None:
                 listening.close()
                 _answer(link)
             link.close()
+    shutil.rmtree(Path(address).parent)
 
 
 def _answer(link: socket.socket) -> None:
