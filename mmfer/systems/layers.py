@@ -21,8 +21,7 @@ class ChannelGate(nn.Module):
         # Not amax, which shares a gradient among equal maxima and takes longer, nor adaptive_max_pool2d: compiled for a
         # CPU in bfloat16, it has gradients that are not numbers (PyTorch 2.13).
         highest = nn.functional.max_pool2d(maps, maps.shape[2:]).flatten(1)
-        mean = nn.functional.avg_pool2d(maps, maps.shape[2:]).flatten(1)
-        gate = self.mlp(mean) + self.mlp(highest)
+        gate = self.mlp(maps.mean(dim=(2, 3))) + self.mlp(highest)
         return maps * torch.sigmoid(gate)[:, :, None, None]
 
 
