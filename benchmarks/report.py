@@ -64,7 +64,7 @@ TARGETS = [
         ("ratios", "least_loop_to_bare"),
         "training: loop to bare network, the worst system",
         0.95,
-        limit="scatter, where it is a large network: a turn is a few steps of a second; longer turns would show it",
+        limit="scatter of the computer: what was below it in one run was above it in two others (docs/cost.md)",
     ),
     Target("training", ("online_cost", "compact_float32"), "online copies: share of compact's step", 0.10, True),
     Target("loader", ("ratios", "take_to_fetch"), "loader: np.take's time over ours", 0.5),
