@@ -79,18 +79,8 @@ def csv_rows(classes: list[str]) -> Iterator[Add]:
             return
         for face in faces:
             row = face.as_dict()
-            values = [row["probabilities"][name] for name in classes]
-            rows.writerow(
-                [
-                    item.source,
-                    item.frame,
-                    *row["box"],
-                    row["score"],
-                    row["expression"],
-                    *values,
-                    " ".join(face.candidates),
-                ]
-            )
+            said = [row["expression"], *(row["probabilities"][name] for name in classes), " ".join(face.candidates)]
+            rows.writerow([item.source, item.frame, *row["box"], row["score"], *said])
         if not faces:
             rows.writerow([item.source, item.frame] + [None] * (7 + len(classes)))
         sys.stdout.flush()

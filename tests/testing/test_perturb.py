@@ -1,5 +1,8 @@
 """Perturbed test faces: what is hidden and moved; found, aligned and described again; the rows in their order."""
 
+import json
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from skimage.feature import hog as skimage_hog
 
 from mmfer.config import PerturbParams
 from mmfer.data.faceset import open_faceset
+from mmfer.errors import MmferError
 from mmfer.testing.corruptions import CORRUPTIONS
 from mmfer.testing.perturb import conditions, distort_colour, drawn_rows, hide, lighten, move, write_perturbed
 from tests.faces import rendered_faces, write_faces
@@ -203,3 +207,14 @@ def test_the_same_bytes_come_out_for_any_number_of_workers_and_a_draw_is_a_part_
     assert part.sum() == 24 * 10
     for name in ("images", "landmarks", "hog"):
         np.testing.assert_array_equal(everything.array(name)[part], drawn.array(name))
+
+
+@pytest.mark.parametrize(("other", "made"), [("raw", "clean"), ("clean", "features")])
+def test_faces_other_than_those_of_the_stages_before_are_refused(face_data, tmp_path, other, made):
+    for name in ("raw", "clean", "features"):
+        shutil.copytree(face_data / name, tmp_path / name)
+    head = json.loads((tmp_path / other / "faceset.json").read_text())
+    head["made_by"]["params"] |= {"seed": 99}
+    (tmp_path / other / "faceset.json").write_text(json.dumps(head))
+    with pytest.raises(MmferError, match=rf"{made}: not made of .*{other} as it is now"):
+        write_perturbed(tmp_path, tmp_path / "perturbed", PARAMS, 1)

@@ -47,9 +47,9 @@ def folder(tmp_path_factory):
 
 
 def start_both(folder, script, *arguments):
-    """torchrun in a folder, which runs a file of the project by two processes."""
-    options = ("--standalone", "--nproc-per-node", "2", "--start-method", "fork", "--run-path")
-    command = ("-m", "torch.distributed.run", *options, ROOT / script, *arguments)
+    """torchrun in a folder, which starts a module of the project as two processes."""
+    module = script.removesuffix("/__main__.py").removesuffix(".py").replace("/", ".")
+    command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module, *arguments)
     return start(*command, folder=folder, MLFLOW_TRACKING_URI="none://")
 
 

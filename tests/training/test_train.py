@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 import mmfer
-from mmfer.config import TrainParams
+from mmfer.config import AugmentParams, TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError
+from mmfer.face.augment import write_augmented
 from mmfer.training.calibration import fit_temperature, least_probability
 from mmfer.training.loop import epoch_samples, loss
 from mmfer.training.models import load_model
@@ -174,6 +175,12 @@ def test_a_seed_that_waits_in_checkpoints_is_kept_when_seeds_are_added(data):
     train_all(data, ("net", BLOCK), three, lambda metrics, step, model: epochs.append(step))
     assert epochs == [1, 2, 3, 4, 3, 4, 1, 2, 3, 4]  # those of the one that waits are logged again
     assert not list((data.parent / ".checkpoints").iterdir())
+
+
+def test_features_of_other_copies_are_refused(data):
+    write_augmented(data / "raw", data / "clean", data / "augmented", AugmentParams(copies=2), 1)
+    with pytest.raises(MmferError, match=r"features: not made of .*augmented as it is now"):
+        train_all(data, ("net", BLOCK), TrainParams(**SHORT), ignore)
 
 
 def test_a_leak_is_found_though_the_model_is_there(trained_data):
