@@ -146,15 +146,23 @@ class TrainParams(Block):
         None, gt=0, description="after which training pauses till the next call; empty: off"
     )
     batch_size: int = Field(128, ge=2)
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="or sgd, with Nesterov's momentum beta1")
     learning_rate: float = Field(0.001, gt=0, lt=10)
     beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    epsilon: float = Field(1e-7, gt=0, description="the paper's '10E-8'")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW); the paper has none")
-    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate; or cosine")
+    beta2: float = Field(0.999, ge=0, lt=1, description="of adam")
+    epsilon: float = Field(1e-7, gt=0, description="of adam; the paper's '10E-8'")
+    weight_decay: float = Field(
+        0.0, ge=0, description="adam: decoupled (AdamW); sgd: of the gradient, not of norms and biases; the paper: none"
+    )
+    warmup: float = Field(0.0, ge=0, lt=1, description="share of the training in which the learning rate rises from 0")
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="of the learning rate after that; or cosine or linear, to 0"
+    )
     loss: Literal["softmax", "binary"] = Field("softmax", description="cross entropy; or binary, the paper's eq. 10")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0: off")
+    mixup_by: Literal["batch", "sample"] = Field("batch", description="what has a share of its own; or sample")
+    mixup_until: float = Field(1.0, gt=0, le=1, description="share of the training after which mixup is off; 1: never")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights, per step; 0: off")
     select: Literal["last", "best"] = Field("last", description="epoch that is kept; or best, by validation accuracy")
     patience: int | None = Field(None, ge=1, description="epochs without gain on validation, then it stops; empty: off")

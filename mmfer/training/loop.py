@@ -225,7 +225,7 @@ def assess(network: Network, feed: Feed, rows: np.ndarray, batch_size: int = 512
 def _epoch(state: State, feed: Feed, rows: Rows, size: int, params: TrainParams, seed: int) -> dict[str, float]:
     """Train one epoch and validate -> its row of the history, which the state holds too."""
     begin = time.perf_counter()
-    rate = learning_rate(params.learning_rate, params.schedule, state.epoch / params.epochs)
+    rate = learning_rate(params.learning_rate, params.schedule, state.epoch / params.epochs, params.warmup)
     record = {"epoch": state.epoch + 1, "learning_rate": rate}
     places = epoch_samples(rows.train, feed.copies, state.epoch, size, seed)
     record |= train_epoch(state, feed, places, params, seed)
@@ -249,14 +249,16 @@ def train_epoch(
     steps = len(places[0]) // params.batch_size
     rows, copies = (torch.from_numpy(part).to(feed.rows_on).split(params.batch_size) for part in places)
     own = processes.part(range(params.batch_size))
-    mixes = [part.to(feed.device) for part in draw_mixes(rng, params.mixup, steps, len(own))] if params.mixup else []
+    drawn = draw_mixes(rng, params.mixup, steps, len(own), params.mixup_by) if params.mixup else ()
+    mixes = [part.to(feed.device) for part in drawn]
     totals = torch.zeros(2, device=feed.device)  # of loss, and of samples that are right
     for step in tqdm(range(steps), leave=False, unit="batch", disable=processes.rank() > 0 or None):
         progress = (state.epoch + step / steps) / params.epochs
         for group in state.optimizer.param_groups:
-            group["lr"] = learning_rate(params.learning_rate, params.schedule, progress)
+            group["lr"] = learning_rate(params.learning_rate, params.schedule, progress, params.warmup)
         batch = feed.samples(processes.part(rows[step]), processes.part(copies[step]))
-        totals += train_step(state, batch, params, [part[step] for part in mixes])
+        mixing = [part[step] for part in mixes] if progress < params.mixup_until else []
+        totals += train_step(state, batch, params, mixing)
         if state.average is not None:
             update_average(state.average, state.network, params.ema, state.epoch * steps + step)
     for network in (state.network, state.average):

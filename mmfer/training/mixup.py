@@ -11,18 +11,26 @@ def smooth_targets(labels: Tensor, n_classes: int, smoothing: float) -> Tensor:
     return targets * (1 - smoothing) + smoothing / n_classes
 
 
-def draw_mixes(rng: np.random.Generator, alpha: float, steps: int, size: int) -> tuple[Tensor, Tensor]:
+def draw_mixes(
+    rng: np.random.Generator, alpha: float, steps: int, size: int, by: str = "batch"
+) -> tuple[Tensor, Tensor]:
     """For each of `steps` batches of `size` samples: the partner of each sample, (steps, size) int64, and its share.
 
-    The share (steps,) float32 is from Beta(alpha, alpha), at most a half: the larger part is the sample's own.
+    The share, float32, (steps,) or `by` sample (steps, size), is from Beta(alpha, alpha), at most a half: the larger
+    part is the sample's own.
     """
-    partners, shares = np.empty((steps, size), np.int64), np.empty(steps, np.float32)
+    each = size if by == "sample" else None
+    partners, shares = np.empty((steps, size), np.int64), np.empty((steps, size) if each else steps, np.float32)
     for step in range(steps):
-        share = rng.beta(alpha, alpha)
-        partners[step], shares[step] = rng.permutation(size), min(share, 1 - share)
+        share = rng.beta(alpha, alpha, each)
+        partners[step], shares[step] = rng.permutation(size), np.minimum(share, 1 - share)
     return torch.from_numpy(partners), torch.from_numpy(shares)
 
 
 def mix(inputs: dict[str, Tensor], targets: Tensor, partner: Tensor, share: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Each sample mixed with its partner: inputs and targets (n, C) in one proportion."""
-    return {k: v.lerp(v[partner], share) for k, v in inputs.items()}, targets.lerp(targets[partner], share)
+    """Each sample mixed with its partner: inputs and targets (n, C) in one proportion, `share` () or (n,)."""
+
+    def mixed(values: Tensor) -> Tensor:
+        return values.lerp(values[partner], share.view(-1, *[1] * (values.dim() - 1)) if share.dim() else share)
+
+    return {name: mixed(values) for name, values in inputs.items()}, mixed(targets)

@@ -37,14 +37,7 @@ class State:
 
 def start_state(network: Network, params: TrainParams, checkpoint: Path | None = None) -> State:
     """A fresh state, or that of the checkpoint."""
-    optimizer = torch.optim.AdamW(
-        network.parameters(),
-        lr=params.learning_rate,
-        betas=(params.beta1, params.beta2),
-        eps=params.epsilon,
-        weight_decay=params.weight_decay,
-        fused=True,
-    )
+    optimizer = make_optimizer(network, params)
     trained = processes.kept_equal(network)
     average = copy.deepcopy(network).eval() if params.ema else None
     state = State(network, trained, average, optimizer)
@@ -58,6 +51,23 @@ def start_state(network: Network, params: TrainParams, checkpoint: Path | None =
             setattr(state, name, saved[name])
         tqdm.write(f"resuming after epoch {state.epoch}, {state.seconds / 60:.1f} minutes in")
     return state
+
+
+def make_optimizer(network: nn.Module, params: TrainParams) -> torch.optim.Optimizer:
+    """AdamW over all parameters; or SGD with Nesterov's momentum, which decays kernels and matrices alone.
+
+    That is how residual networks are trained with it (He et al., 2019, "Bag of tricks", 3.1: no decay of biases and
+    norms); the decay of SGD is part of the gradient.
+    """
+    if params.optimizer == "adam":
+        betas, decay = (params.beta1, params.beta2), params.weight_decay
+        return torch.optim.AdamW(
+            network.parameters(), params.learning_rate, betas, params.epsilon, weight_decay=decay, fused=True
+        )
+    weights = [p for p in network.parameters() if p.dim() > 1]
+    others = [p for p in network.parameters() if p.dim() <= 1]
+    groups = [{"params": weights, "weight_decay": params.weight_decay}, {"params": others}]
+    return torch.optim.SGD(groups, params.learning_rate, params.beta1, nesterov=params.beta1 > 0, fused=True)
 
 
 def save_checkpoint(state: State, path: Path) -> None:

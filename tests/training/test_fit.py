@@ -101,6 +101,62 @@ def test_training_is_what_torch_makes_of_the_same_options(source, tmp_path, chan
     assert_same(trained, weights(network))
 
 
+def test_sgd_is_nesterovs_with_a_warm_up_and_a_decay_of_matrices_alone(source, tmp_path):
+    """By hand: Sutskever et al., 2013, as PyTorch documents it; six steps, of which the rate rises over three."""
+    rate, momentum, decay = 0.05, 0.9, 0.3
+    network = Line()
+    speeds = [torch.zeros_like(p) for p in network.parameters()]
+    rates = [0.0, rate / 3, rate * 2 / 3, rate, rate * 2 / 3, rate / 3]
+    batches = [epoch_samples(np.arange(16), 1, epoch, 16, 0)[0].reshape(-1, BATCH) for epoch in range(3)]
+    for rows, now in zip(np.concatenate(batches), rates, strict=True):
+        logits = network(landmark_vector(torch.from_numpy(source["landmarks"][rows])))
+        value = nn.functional.cross_entropy(logits, torch.from_numpy(source["labels"][rows]))
+        gradients = torch.autograd.grad(value, list(network.parameters()))
+        for name, p, speed, gradient in zip(["line", "bias"], network.parameters(), speeds, gradients, strict=True):
+            slope = gradient + decay * p.detach() if name == "line" else gradient
+            speed.mul_(momentum).add_(slope)
+            p.data -= now * (slope + momentum * speed)
+    changes = {"optimizer": "sgd", "learning_rate": rate, "beta1": momentum, "weight_decay": decay}
+    trained, _ = fit(source, tmp_path, warmup=0.5, schedule="linear", **changes)
+    assert_same(trained, weights(network))
+
+
+def test_sgd_without_momentum_trains(source, tmp_path):
+    trained, _ = fit(source, tmp_path, optimizer="sgd", beta1=0.0)
+    assert (trained.line.weight - Line().line.weight).abs().max() > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_either_optimizer_goes_on_where_it_was(source, tmp_path, optimizer):
+    def state(epochs):
+        torch.manual_seed(0)
+        made = loop.start_state(Line(), train_params(optimizer=optimizer), tmp_path / "c.pt")
+        for _ in range(epochs):
+            made.network.line.weight.sum().backward()
+            made.optimizer.step()
+        return made
+
+    once = state(2)
+    loop.save_checkpoint(once, tmp_path / "c.pt")
+    saved, found = once.optimizer.state_dict(), state(0).optimizer.state_dict()
+    assert saved["state"].keys() == found["state"].keys() != set()
+    for number, values in saved["state"].items():
+        torch.testing.assert_close(found["state"][number], values)
+
+
+def test_mixup_ends_where_it_shall(source, tmp_path, monkeypatch):
+    mixed, mix = [], loop.mix
+
+    def noted(*args):
+        mixed.append(len(seen))
+        return mix(*args)
+
+    monkeypatch.setattr(loop, "mix", noted)
+    seen = []
+    fit(source, tmp_path, seen=seen, epochs=4, mixup=1.0, mixup_until=0.625)
+    assert mixed == [0, 0, 1, 1, 2]  # the epochs that were over at each batch that was mixed; two batches each
+
+
 @pytest.mark.parametrize(("select", "epoch"), [("best", 2), ("last", 4)])
 def test_the_weights_are_those_of_the_epoch_that_validation_chose(source, tmp_path, monkeypatch, select, epoch):
     measured = iter([0.2, 0.9, 0.5, 0.9])

@@ -28,7 +28,9 @@ PLAIN = {"epochs": 1, "batch_size": 2, "samples_per_epoch": 4, "device": "cpu", 
 OPTIONS = {  # a value other than the default of every option that changes a training
     **{"learning_rate": 0.01, "beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1, "schedule": "cosine"},
     **{"label_smoothing": 0.1, "mixup": 0.4, "ema": 0.9, "select": "best", "patience": 1, "precision": "bfloat16"},
+    **{"optimizer": "sgd", "warmup": 0.5, "mixup_by": "sample", "mixup_until": 0.5},
 }
+NEEDED = {"mixup_by": {"mixup": 0.4}, "mixup_until": {"mixup": 0.4}}  # without which an option changes nothing
 HOW_MUCH = {"epochs", "batch_size", "samples_per_epoch", "copies", "max_minutes", "seeds", "device", "compile"}
 
 
@@ -72,7 +74,7 @@ def test_every_network_trains_with_every_option(kind, options, faces, tmp_path):
 
 @pytest.mark.parametrize("option", sorted(set(OPTIONS) - {"select", "patience"}))
 def test_every_option_changes_the_weights(option, faces, tmp_path):
-    short = {"epochs": 2, "epsilon": 1e-7}
+    short = {"epochs": 2, "epsilon": 1e-7} | NEEDED.get(option, {})
     plain, _, _ = fit("compact", faces, tmp_path / "plain", **short)
     changed, _, _ = fit("compact", faces, tmp_path / "changed", **short | {option: OPTIONS[option]})
     assert not torch.equal(numbers(plain), numbers(changed))
