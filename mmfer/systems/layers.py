@@ -128,10 +128,14 @@ class BasicBlock(nn.Module):
         return torch.relu(self.gate(self.body(maps)) + self.shortcut(maps))
 
 
-def residual_stages(widths: list[int], blocks: list[int], squeeze: int | None = None) -> list[nn.Sequential]:
-    """Stages of basic blocks on widths[0] maps; each but the first one halves the side."""
+def residual_stages(
+    widths: list[int], blocks: list[int], squeeze: int | None = None, plain: int = 0
+) -> list[nn.Sequential]:
+    """Stages of basic blocks on widths[0] maps; each but the first one halves the side, the first `plain` ones do not
+    squeeze."""
     stages = []
     for i, ((a, b), count) in enumerate(zip(pairwise([widths[0], *widths]), blocks, strict=True)):
-        first = BasicBlock(a, b, 2 if i else 1, squeeze)
-        stages.append(nn.Sequential(first, *(BasicBlock(b, b, 1, squeeze) for _ in range(count - 1))))
+        reduction = None if i < plain else squeeze
+        first = BasicBlock(a, b, 2 if i else 1, reduction)
+        stages.append(nn.Sequential(first, *(BasicBlock(b, b, 1, reduction) for _ in range(count - 1))))
     return stages

@@ -87,13 +87,13 @@ def test_dropout_and_withheld_branches_act_in_training_alone():
     torch.testing.assert_close(layers.eval()(vectors["landmarks"]), layers[0](vectors["landmarks"]))
 
 
-@pytest.mark.parametrize("kind", ["ours", "compact"])
+@pytest.mark.parametrize("kind", ["ours", "compact", "se_fusion"])
 def test_a_branch_named_twice_is_refused(kind):
     with pytest.raises(MmferError, match=rf"systems\.{kind}: branches: hog, hog: name each branch once"):
         system_params(kind, {"branches": ["hog", "hog"]})
 
 
-@pytest.mark.parametrize("kind", ["ours", "compact"])
+@pytest.mark.parametrize("kind", ["ours", "compact", "se_fusion"])
 def test_branches_stand_in_the_order_of_their_names_and_only_those(kind):
     system, params = system_params(kind, {"branches": ["hog", "landmarks"]})
     with torch.device("meta"):

@@ -19,6 +19,14 @@ from tests.tiny import write_tiny
 SMALL = {  # kinds whose defaults are large
     "ours": {"channels": [4, 8], "image_hidden": [8], "landmarks_hidden": [8], "hog_hidden": [8]},
     "compact": {"channels": [8, 8], "blocks": 1, "landmarks_hidden": [8], "hog_hidden": [8]},
+    "se_fusion": {
+        "channels": [8, 8],
+        "blocks": [1, 1],
+        "squeezed": 1,
+        "landmarks_hidden": [8],
+        "hog_hidden": [8],
+        "heads": 0.2,
+    },
     "pramerdorfer_ensemble": {"members": {"vgg": 2}},
     "vgg": {"depth": "vgg13"},
     "agrawal": {"filters": [4, 4]},
@@ -107,7 +115,7 @@ def test_the_best_epoch_is_refused_without_validation_faces(folds, tmp_path):
         train_all(data, LENET, TrainParams(**SHORT, select="best"), lambda *_: None)
 
 
-@pytest.mark.parametrize("kind", ["tang", "pramerdorfer_ensemble"])
+@pytest.mark.parametrize("kind", ["tang", "pramerdorfer_ensemble", "se_fusion"])
 def test_a_loss_that_a_system_would_not_use_is_refused(kind, folds):
     with pytest.raises(MmferError, match=rf"train\.loss: binary .+ {kind} brings its own"):
         train_all(folds, (kind, SMALL.get(kind, {})), TrainParams(**SHORT, loss="binary"), lambda *_: None)

@@ -25,10 +25,15 @@ pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 
 MADE_BY = {"stage": "extract", "params": ExtractParams().model_dump(), "from": {"stage": "augment", "from": {}}}
 TINY = {"kind": "compact", "channels": [4, 8], "blocks": 1, "squeeze": 2, "landmarks_hidden": [8], "hog_hidden": [8]}
+SE_FUSION = {
+    **{"kind": "se_fusion", "channels": [4, 8], "blocks": [1, 1], "squeezed": 1, "squeeze": 2},
+    **{"landmarks_hidden": [8], "hog_hidden": [8], "heads": 0.2},
+}
 NARROWEST = TINY | {"branches": ["landmarks"]}  # whose graph is made in a third of the time
 SMALL = {  # where the defaults are large
     "ours": {"channels": [4, 8], "image_hidden": [8], "landmarks_hidden": [8], "hog_hidden": [8]},
     "compact": TINY,
+    "se_fusion": SE_FUSION,
     "vgg": {"depth": "vgg13"},
     "agrawal": {"filters": [4, 4]},
     "pramerdorfer": {"net": "inception"},
@@ -65,6 +70,15 @@ def test_every_network_exports(tmp_path, kind):
     model = load_model(folder)
     stored = example_faces(model, 7)
     np.testing.assert_allclose(load_onnx(file).predict(stored), model.predict(stored), atol=TOLERANCE, rtol=0)
+
+
+def test_what_only_training_uses_is_not_in_the_file(tmp_path):
+    import onnx
+
+    export_onnx(saved(tmp_path / "net", "net", SE_FUSION | {"branches": ["landmarks"]}), tmp_path / "net.onnx")
+    names = {tensor.name for tensor in onnx.load(tmp_path / "net.onnx").graph.initializer}
+    assert "network.head.weight" in names
+    assert not [name for name in names if "heads" in name]
 
 
 @pytest.mark.parametrize("kind", ["svm", "gabor", "geometry"])
