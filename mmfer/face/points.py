@@ -9,6 +9,7 @@ N_POINTS = 68
 JAW, RIGHT_BROW, LEFT_BROW, NOSE = slice(0, 17), slice(17, 22), slice(22, 27), slice(27, 36)
 RIGHT_EYE, LEFT_EYE, EYES = slice(36, 42), slice(42, 48), slice(36, 48)
 OUTER_LIPS, INNER_LIPS, MOUTH = slice(48, 60), slice(60, 68), slice(48, 68)
+PARTS = {"brows": slice(17, 27), "eyes": EYES, "nose": NOSE, "mouth": MOUTH, "jaw": JAW}  # that can be hidden
 NOSE_TIP, NOSE_BASE, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 30, 33, 48, 54
 
 # First and last point of each line of a drawn face, and whether it is closed.
