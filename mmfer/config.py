@@ -81,7 +81,20 @@ class CkplusSource(Block):
     seed: int = Field(0, ge=0, description="draws the folds")
 
 
-SOURCES: dict[str, type[Block]] = {"synthetic": SyntheticSource, "fer2013": Fer2013Source, "ckplus": CkplusSource}
+class FerplusSource(Block):
+    """The faces of FER2013 with the votes of FER+; see mmfer.data.sources.ferplus."""
+
+    kind: Literal["ferplus"] = "ferplus"
+    path: str | None = Field(None, description="fer2013.csv or icml_face_data.csv, or a folder or zip that holds one")
+    votes: str | None = Field(None, description="fer2013new.csv of FER+; empty: in that folder or zip, or beside it")
+
+
+SOURCES: dict[str, type[Block]] = {
+    "synthetic": SyntheticSource,
+    "fer2013": Fer2013Source,
+    "ckplus": CkplusSource,
+    "ferplus": FerplusSource,
+}
 
 
 class CleanParams(Block):
@@ -159,6 +172,9 @@ class TrainParams(Block):
         "constant", description="of the learning rate after that; or cosine or linear, to 0"
     )
     loss: Literal["softmax", "binary"] = Field("softmax", description="cross entropy; or binary, the paper's eq. 10")
+    labels: Literal["label", "votes"] = Field(
+        "label", description="what networks are trained towards; or votes: the shares of each face's raters, as in FER+"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0: off")
     mixup_by: Literal["batch", "sample"] = Field("batch", description="what has a share of its own; or sample")
@@ -232,7 +248,7 @@ class Defaults(Block):
 class DatasetParams(Defaults):
     """One data set and how it is processed; in params.yaml its blocks hold only what differs from the defaults."""
 
-    source: Annotated[SyntheticSource | Fer2013Source | CkplusSource, Field(discriminator="kind")]
+    source: Annotated[SyntheticSource | Fer2013Source | CkplusSource | FerplusSource, Field(discriminator="kind")]
 
 
 # Names become folders, parts of stage names, and words of the commands in dvc.yaml.

@@ -22,7 +22,7 @@ def evaluate(
     params = everything.dataset(dataset).evaluate
     from mmfer import tracking
     from mmfer.testing import evaluate as evaluation
-    from mmfer.testing import tracked
+    from mmfer.testing import tracked, votes
 
     data, metrics = Path("data", dataset), Path("metrics", dataset, system)
     with tracking.system_run("evaluate", everything, dataset, system, evaluate=params) as run:
@@ -32,6 +32,8 @@ def evaluate(
         for path in evaluation.write_metrics(result, metrics):
             run.log_artifact(path)
         run.log_metrics(tracked.tracked_figures(details))
+        if "votes" in details:
+            print(votes.in_words(details["votes"]["averaged"]), flush=True)
         for number, figures in enumerate(details["each_run"]):
             with run.child(f"run {number}", stage="evaluate run", run=number) as child:
                 child.log_metrics({"test": figures})

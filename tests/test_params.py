@@ -199,7 +199,7 @@ def test_each_data_set_of_several_is_given_its_path_by_name(project):
 
 
 REFUSED = [
-    (["fer"], r"docs/params: fer: not there; did you mean fer2013\?"),
+    (["fer201"], r"docs/params: fer201: not there; did you mean fer2013\?"),
     (["synthetic", "--system", "vgh"], r"docs/params/systems.yaml: vgh: not there; did you mean vgg\?"),
     (["paper", "--path", "docs"], r"--path docs: name the data set, as in DATASET=docs; .*: fer2013, ckplus"),
     (["synthetic", "--path", "docs"], r"--path docs: .*; those that read files: none of this set"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmfer.config import CkplusSource, Fer2013Source, SyntheticSource
+from mmfer.config import CkplusSource, Fer2013Source, FerplusSource, SyntheticSource
 from mmfer.data.duplicates import MARKS, copies_of_held_out, mark_duplicates
 from mmfer.data.faceset import count_splits, new_faceset, write_array
 
@@ -13,11 +13,12 @@ READERS = {  # kind of source: the module whose read_<kind>(source, workers) giv
     "synthetic": "mmfer.data.synthetic.faces",
     "fer2013": "mmfer.data.sources.fer2013",
     "ckplus": "mmfer.data.sources.ckplus",
+    "ferplus": "mmfer.data.sources.ferplus",
 }
 
 
 def write_raw(
-    target: Path, dataset: str, source: SyntheticSource | Fer2013Source | CkplusSource, workers: int
+    target: Path, dataset: str, source: SyntheticSource | Fer2013Source | CkplusSource | FerplusSource, workers: int
 ) -> tuple[dict[str, int], pd.DataFrame]:
     """Read or render a data set -> raw FaceSet (index, images); return its counts, in all and by split and class.
 

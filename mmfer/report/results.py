@@ -14,7 +14,8 @@ evaluate/<system>/ (mmfer.testing.evaluate)
                         with _low and _high, macro_auc, ece, per_class), runs and seeds (count, accuracy_mean,
                         accuracy_sd), chance (floor, low, above)
                         confusion (counts, true class by row), roc {class: false_positive_rate, true_positive_rate,
-                        auc}, each_run, each_seed, calibration (where one temperature was fitted)
+                        auc}, each_run, each_seed, calibration (where one temperature was fitted), votes (averaged and
+                        plain: cross_entropy, kl, agreement, agreement_most; where raters' votes are known)
                         trained (result of the first model), trained_params (the system's block), train (its training
                         block), training (models, seeds, samples_seen, passes, minutes, device), cost (latency_ms, and
                         of networks parameters, flops)
@@ -65,7 +66,7 @@ class Study:
 
     @property
     def kind(self) -> str:
-        """Kind of its source: synthetic, fer2013, ckplus."""
+        """Kind of its source: synthetic, fer2013, ckplus, ferplus."""
         return self.details[self.reference]["kind"]
 
     @property

@@ -154,6 +154,7 @@ def page(study: Study, known: dict[str, Any], target: Path) -> list[Any]:
             Picture("Accuracy of each system with its interval", "figures/accuracy.png"),
             *tables.accuracy_blocks(study),
             *tables.class_blocks(study),
+            *tables.vote_blocks(study),
             Folded(f"ROC curves and confusion matrix of {study.reference} (figures 5 and 6)", figures_5_6),
             *tables.paired_blocks(study),
         ],

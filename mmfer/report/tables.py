@@ -87,6 +87,24 @@ def over_trainings(whole: dict[str, Any]) -> str:
     return f"{per_cent(seeds['accuracy_mean'])} ± {per_cent(seeds['accuracy_sd'])} ({seeds['count']})"
 
 
+def vote_blocks(study: Study) -> list[Any]:
+    """Every ranked system beside the votes of several raters, where a data set has them."""
+    if "votes" not in study.details[study.reference]:
+        return []
+    rows = []
+    for name in ranked(study):
+        of = study.details[name]["votes"]["averaged"]
+        rows.append([study.label(name), f"{of['cross_entropy']:.3f}", f"{of['kl']:.3f}", per_cent(of["agreement"])])
+    most = study.details[study.reference]["votes"]["averaged"]["agreement_most"]
+    head = ["system", "cross entropy", "KL divergence", "expected agreement"]
+    note = (
+        "Whole test set, runs averaged. Cross entropy and divergence from the votes' distribution are in nats; the "
+        "agreement is the chance, %, that a vote is for the class that is predicted. Who says the class of the most "
+        f"votes has {per_cent(most)}."
+    )
+    return [Folded("Beside the raters' votes", [note, Table(head, rows)])]
+
+
 def class_blocks(study: Study) -> list[Any]:
     """The paper's tables 1 and 2: what was measured, then its claims, then what others published."""
     columns = ["overall", "mean of classes", *study.classes]

@@ -15,6 +15,7 @@ import pandas as pd
 
 from mmfer.config import EvaluateParams
 from mmfer.data.faceset import open_faceset, source_of
+from mmfer.data.votes import votes_of
 from mmfer.files import new_folder, write_csv, write_json
 from mmfer.testing.predictions import Predictions, predict_runs
 from mmfer.testing.statistics import (
@@ -25,6 +26,7 @@ from mmfer.testing.statistics import (
     person_groups,
     summarise,
 )
+from mmfer.testing.votes import vote_figures
 from mmfer.training.calibration import class_sets, expected_calibration_error, tempered
 from mmfer.training.models import model_name
 
@@ -97,6 +99,10 @@ def protocol(facts: dict[str, Any], index: pd.DataFrame) -> str:
         kind = "subject-independent" if source["split"] == "subject" else "LEAKING random"
         return f"{index['fold'].nunique()}-fold {kind} cross-validation; {chosen}"
     usage = ", ".join(sorted(set(index["usage"]))) if "usage" in index else "held-out people"
+    if source.get("kind") == "ferplus":
+        usage += ", labels of FER+ from outside FER2013"
+    if facts["train"].get("labels") == "votes" and "epochs" in facts["result"]:
+        chosen = f"trained towards the raters' votes; {chosen}"
     return f"tested on {usage}; {chosen}"
 
 
@@ -123,6 +129,15 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, 
         "of_one": round(float((sizes == 1).mean()), 4),
     }
     return {"calibration": {"temperature": temperature, **figures, "sets": sets}}
+
+
+def beside_votes(predictions: Predictions, classes: list[str]) -> dict[str, Any]:
+    """`votes`: figures of votes.vote_figures, of the averaged runs and of run 0; nothing where there are no votes."""
+    votes = votes_of(predictions.index, classes)
+    if votes is None:
+        return {}
+    readings = {"averaged": predictions.runs.mean(axis=0), "plain": predictions.runs[0]}
+    return {"votes": {name: vote_figures(values, votes) for name, values in readings.items()}}
 
 
 def training(models: list[dict[str, Any]]) -> dict[str, Any]:
@@ -167,6 +182,7 @@ def evaluate(data: Path, system: str, params: EvaluateParams) -> Result:
         "rows": predictions.rows,
         **measure(predictions, classes, params),
         **calibration(predictions.runs[0], labels, facts),
+        **beside_votes(predictions, classes),
         **curves(predictions.runs.mean(axis=0), labels, classes),
         "each_run": each_run(predictions.runs, labels),
         "each_seed": each_seed(predictions),
@@ -242,7 +258,8 @@ def write_metrics(result: Result, folder: Path) -> list[Path]:
 
 def main_figures(details: dict[str, Any]) -> dict[str, float]:
     """The figures that a table of all systems has room for: the whole test set with its 95 % interval; the accuracy
-    where a face was found (`kept`), and the share of images that this is (`found`).
+    where a face was found (`kept`), and the share of images that this is (`found`). Where there are raters' votes, how
+    the predictions stand to them (see votes.vote_figures).
     """
     whole, kept = details["whole"], details["kept"]
     averaged = whole["averaged"]
@@ -254,6 +271,8 @@ def main_figures(details: dict[str, Any]) -> dict[str, float]:
         "kept": kept["averaged"]["accuracy"],
         "found": kept["coverage"],
     }
+    if "votes" in details:
+        figures |= {name: details["votes"]["averaged"][name] for name in ("cross_entropy", "kl", "agreement")}
     return {name: round(value, 4) for name, value in figures.items()}
 
 

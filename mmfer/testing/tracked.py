@@ -16,6 +16,7 @@ def tracked_figures(details: dict[str, Any]) -> dict[str, Any]:
         for name in TEST_SETS
     )
     test |= {key: details["whole"]["averaged"][key] for key in ("macro_auc", "ece", "per_class")}
+    test |= details.get("votes", {}).get("averaged", {})
     test["above_chance"] = int(details["whole"]["chance"]["above"])
     counted = {"parameters": math.nan, "flops": math.nan} | details["cost"]  # nan: not counted, of an estimator
     trained = {key: details["training"][key] for key in ("minutes", "samples_seen", "models")}

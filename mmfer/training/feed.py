@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from mmfer.config import AugmentParams, ExtractParams
-from mmfer.data.faceset import FaceSet, open_faceset
+from mmfer.data.faceset import FaceSet, open_faceset, read_index
+from mmfer.data.votes import vote_columns, votes_of
 from mmfer.errors import MmferError
 from mmfer.face.augment import draw_key
 from mmfer.face.online import copies_on_cpu, copies_on_device, tables_for
 from mmfer.face.prepare import stored_names
 
 Arrays = dict[str, Any]  # by name: arrays, memmapped or not, or tensors in a device's memory
+TARGETS = ("labels", "votes")  # in place of what is drawn of a face, what is known of it
 SHARE = 0.6  # of a device's free memory that data may take; the rest is for the network
 
 
@@ -40,7 +42,7 @@ class Faces:
 class Feed:
     """Rows of augmented and features FaceSets, and where copies are not stored the faces to draw them of."""
 
-    arrays: Arrays  # those that hold a system's inputs, and labels (N,) int64
+    arrays: Arrays  # those that hold a system's inputs, and labels (N,) int64; where asked for, votes (N, C) float32
     faces: Faces | None = None
     device: str = "cpu"
     resident: bool = False  # whether the data lie in the device's memory
@@ -89,18 +91,18 @@ class Feed:
         draw = _drawn_by(self.device, self.compiled, self.faces.extract)
         parents, copies = parents.to(self.device), copies.to(self.device)
         made = draw(raw, parents, copies, self.faces.augment, self.faces.extract, self.faces.key)
-        labels = _fetch({"labels": self.arrays["labels"]}, rows, self.device)
-        return {name: made[name] for name in self.arrays if name != "labels"} | labels
+        targets = {name: array for name, array in self.arrays.items() if name in TARGETS}
+        return {name: made[name] for name in self.arrays if name not in TARGETS} | _fetch(targets, rows, self.device)
 
 
-def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> Feed:
-    """Augmented and features FaceSets -> the feed of systems with these inputs.
+def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...], labels: str = "label") -> Feed:
+    """Augmented and features FaceSets -> the feed of systems with these inputs; `labels` as in TrainParams.
 
-    Where copies are drawn online, the FaceSets raw and clean are read beside them.
+    Where copies are drawn online, the FaceSets raw and clean are read beside them. MmferError where votes are asked for
+    and the data set has none.
     """
     stored = {"images": seen.images, "landmarks": values.landmarks, "hog": values.hog}
-    labels = seen.columns("label")["label"].to_numpy(dtype=np.int64)
-    feed = Feed({name: stored[name] for name in stored_names(inputs)} | {"labels": labels})
+    feed = Feed({name: stored[name] for name in stored_names(inputs)} | _targets(seen, labels))
     if seen.made_by["params"].get("mode") != "online":
         return feed
     augment, extract = AugmentParams(**seen.made_by["params"]), ExtractParams(**values.made_by["params"])
@@ -108,6 +110,18 @@ def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...]) -> Feed:
     arrays = {"images": raw.images, "landmarks": clean.landmarks, "transforms": clean.transforms}
     parents = torch.from_numpy(seen.columns("parent")["parent"].to_numpy(dtype=np.int64))
     return replace(feed, faces=Faces(arrays, parents, augment, extract, draw_key(augment, raw.dataset)))
+
+
+def _targets(seen: FaceSet, labels: str) -> Arrays:
+    targets = {"labels": seen.columns("label")["label"].to_numpy(dtype=np.int64)}
+    if labels == "label":
+        return targets
+    votes = votes_of(read_index(seen.folder, vote_columns(seen.classes)), seen.classes)
+    if votes is None:
+        raise MmferError(
+            f"params.yaml: train.labels: votes: {seen.dataset} has none; take label, or a source of kind ferplus"
+        )
+    return targets | {"votes": votes}
 
 
 def all_arrays(feed: Feed) -> list[np.ndarray]:

@@ -208,7 +208,7 @@ def loss(logits: Tensor, targets: Tensor, kind: str) -> Tensor:
 
 
 def assess(network: Network, feed: Feed, rows: np.ndarray, batch_size: int = 512) -> dict[str, float]:
-    """Mean cross entropy and accuracy of a network over some rows."""
+    """Mean cross entropy of a network over some rows, to the votes where it is trained towards them, and accuracy."""
     network.eval()
     own = torch.from_numpy(processes.part(rows)).to(feed.rows_on)
     sums = torch.zeros(2, device=feed.device)
@@ -216,7 +216,7 @@ def assess(network: Network, feed: Feed, rows: np.ndarray, batch_size: int = 512
         for some in own.split(batch_size):
             batch = feed.fetch(some)
             logits = network(**prepare(batch, network.inputs))
-            sums[0] += nn.functional.cross_entropy(logits, batch["labels"], reduction="sum")
+            sums[0] += nn.functional.cross_entropy(logits, batch.get("votes", batch["labels"]), reduction="sum")
             sums[1] += (logits.argmax(1) == batch["labels"]).sum()
     total, right = processes.summed(sums).tolist()
     return {"loss": total / len(rows), "accuracy": right / len(rows)}
@@ -296,7 +296,7 @@ def objective(
 ) -> tuple[Tensor, Tensor]:
     """Mean loss of a batch as it is stored, mixed as `mixing` says, and how many of it are right."""
     inner = network.module if isinstance(network, DistributedDataParallel) else network
-    targets = smooth_targets(batch["labels"], inner.n_classes, smoothing)
+    targets = smooth_targets(batch.get("votes", batch["labels"]), inner.n_classes, smoothing)
     inputs = prepare(batch, inner.inputs)
     if mixing:
         inputs, targets = mix(inputs, targets, *mixing)

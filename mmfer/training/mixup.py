@@ -1,4 +1,4 @@
-"""What a batch is trained towards: smoothed labels, and samples mixed in pairs (mixup: Zhang et al., 2018)."""
+"""What a batch is trained towards: smoothed labels or votes, and samples mixed in pairs (mixup: Zhang et al., 2018)."""
 
 import numpy as np
 import torch
@@ -6,8 +6,11 @@ from torch import Tensor, nn
 
 
 def smooth_targets(labels: Tensor, n_classes: int, smoothing: float) -> Tensor:
-    """Labels (n,) int64 -> target probabilities (n, C): the share `smoothing` is spread over all classes alike."""
-    targets = nn.functional.one_hot(labels, n_classes).float()
+    """Labels (n,) int64, or shares of votes (n, C), -> target probabilities (n, C).
+
+    The share `smoothing` is spread over all classes alike.
+    """
+    targets = labels if labels.dim() == 2 else nn.functional.one_hot(labels, n_classes).float()
     return targets * (1 - smoothing) + smoothing / n_classes
 
 

@@ -108,7 +108,7 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
     values = open_faceset(data / "features", needs=("landmarks", "hog"))
     check_made_of(values, faces)
     model = build(model_facts(*system, values))
-    feed = open_feed(faces, values, model.inputs)
+    feed = open_feed(faces, values, model.inputs, params.labels)
     read = digest_inputs(model, all_arrays(feed))
     if params.copies and feed.faces:
         raise MmferError(

@@ -47,4 +47,4 @@ def test_a_rendered_data_set_is_what_its_source_renders_and_has_no_copies(tmp_pa
 
 
 def test_every_kind_of_source_has_its_reader():
-    assert set(READERS) == {"synthetic", "fer2013", "ckplus"}
+    assert set(READERS) == {"synthetic", "fer2013", "ckplus", "ferplus"}

@@ -7,7 +7,7 @@ import pytest
 from mmfer.report.page import Folded, Table
 from mmfer.report.results import Study
 from mmfer.report.robustness_tables import robustness_blocks
-from mmfer.report.tables import ablation_blocks, accuracy_blocks, cost_blocks, paired_blocks
+from mmfer.report.tables import ablation_blocks, accuracy_blocks, cost_blocks, paired_blocks, vote_blocks
 from tests.report.test_verdicts import right, study
 
 CONDITIONS = pd.DataFrame(
@@ -72,6 +72,19 @@ def test_each_reading_of_the_accuracy_is_in_its_own_column():
         "found, no exact copies": "65.00 (50.0)",
     }
     assert {head: column(table, head)["ours"] for head in expected} == expected
+
+
+def test_beside_the_votes_each_figure_is_in_its_own_column_and_without_votes_there_is_no_table():
+    of = evaluated(ours=4, vgg=20)
+    assert vote_blocks(of) == []
+    for name, agreement in {"ours": 0.7, "vgg": 0.6}.items():
+        figures = {"cross_entropy": 1 - agreement / 2, "kl": 0.125, "agreement": agreement, "agreement_most": 0.875}
+        of.details[name]["votes"] = {"averaged": figures, "plain": dict.fromkeys(figures, 0.0)}
+    (table,) = tables(blocks := vote_blocks(of))
+    assert list(column(table, "cross entropy").values()) == ["0.650", "0.700"]
+    assert column(table, "KL divergence")["ours"] == "0.125"
+    assert list(column(table, "expected agreement").values()) == ["70.00", "60.00"]
+    assert "has 87.50." in blocks[0].blocks[0]
 
 
 def test_systems_at_chance_are_named_and_not_ranked():

@@ -312,6 +312,15 @@ def test_the_protocol_says_what_validation_decided(select, patience, said):
     assert fitted == "tested on PrivateTest; fitted once, nothing chosen"
 
 
+def test_the_protocol_says_that_labels_are_of_ferplus_and_votes_the_target_of_networks():
+    train = {"select": "last", "labels": "votes"}
+    facts = {"made_by": {"params": {"kind": "ferplus"}}, "train": train, "result": {"epochs": 3}, "fold": -1}
+    index = pd.DataFrame({"usage": ["PrivateTest"]})
+    tested = "tested on PrivateTest, labels of FER+ from outside FER2013"
+    assert evaluation.protocol(facts, index) == f"{tested}; trained towards the raters' votes; no epoch chosen"
+    assert evaluation.protocol(facts | {"result": {}}, index) == f"{tested}; fitted once, nothing chosen"
+
+
 def _details(**cost):
     averaged = {"accuracy": 0.71236, "accuracy_low": 0.7, "accuracy_high": 0.8, "macro": 0.6}
     averaged |= {"macro_auc": 0.9, "ece": 0.1, "per_class": {"left": 0.5}}

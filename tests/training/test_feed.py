@@ -89,6 +89,27 @@ def test_a_feed_holds_what_the_system_reads_and_labels(data):
     assert set(feed.samples(torch.arange(3), torch.arange(3))) == {"landmarks", "labels"}
 
 
+@pytest.mark.parametrize("mode", ["stored", "online"])
+def test_votes_that_are_asked_for_are_those_of_the_row(data, mode, rng):
+    faces = open_faceset(make(data, mode) / "augmented")
+    votes = rng.dirichlet(np.ones(3), size=len(faces)).astype(np.float32)
+    columns = {f"votes_{name}": votes[:, label] for label, name in enumerate(faces.classes)}
+    faces.index.assign(**columns).to_parquet(faces.folder / "index.parquet", index=False)
+    feed = open_feed(open_faceset(faces.folder), open_faceset(data / "features"), ("landmarks",), "votes")
+    rows = torch.tensor([3, 0, 7])
+    samples = feed.samples(rows, torch.tensor([1, 0, 2]))
+    assert samples["votes"].tolist() == votes[rows].tolist()
+    assert set(samples) == {"landmarks", "labels", "votes"}
+
+
+def test_votes_of_a_data_set_that_has_none_are_refused(data):
+    with pytest.raises(
+        MmferError, match=r"train\.labels: votes: tiny has none; take label, or a source of kind ferplus"
+    ):
+        train(data, "stored", epochs=1, labels="votes")
+    assert not (data / "models").exists()
+
+
 def test_copies_of_the_trainings_own_are_refused_where_each_pass_draws_others(data):
     with pytest.raises(MmferError, match=r"train\.copies: 2 would be ignored: augment\.mode is online"):
         train(data, "online", epochs=1, copies=2)

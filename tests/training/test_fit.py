@@ -75,6 +75,33 @@ def assert_same(network, state):
     torch.testing.assert_close(weights(network), state, rtol=1e-5, atol=1e-6)
 
 
+def test_votes_in_place_of_labels_train_towards_their_distribution(source, tmp_path, rng):
+    votes = rng.dirichlet(np.ones(CLASSES), size=N).astype(np.float32)
+    source["labels"] = votes.argmax(axis=1)
+    network = Line()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.05, eps=1e-7, weight_decay=0.0)
+    rows = epoch_samples(np.arange(16), 1, 0, 16, 0)[0].reshape(-1, BATCH)
+    losses, right = [], 0
+    for some in rows:
+        logits = network(landmark_vector(torch.from_numpy(source["landmarks"][some])))
+        losses.append(-(torch.from_numpy(votes[some]) * logits.log_softmax(dim=1)).sum(dim=1).mean())
+        right += int((logits.argmax(dim=1).numpy() == source["labels"][some]).sum())
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    trained, history = fit(source | {"votes": votes}, tmp_path, epochs=1, learning_rate=0.05, labels="votes")
+    assert_same(trained, weights(network))
+    with torch.no_grad():
+        held_out = network(landmark_vector(torch.from_numpy(source["landmarks"][16:]))).log_softmax(dim=1).numpy()
+    expected = {
+        "train_loss": sum(loss.item() for loss in losses) / len(losses),
+        "train_accuracy": right / 16,
+        "val_loss": -(votes[16:] * held_out).sum(axis=1).mean(),
+        "val_accuracy": (held_out.argmax(axis=1) == source["labels"][16:]).mean(),
+    }
+    assert history[list(expected)].loc[0].to_dict() == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("changes", [{}, EVERY], ids=["defaults", "every option"])
 def test_training_is_what_torch_makes_of_the_same_options(source, tmp_path, changes):
     params, network = train_params(**changes), Line()

@@ -14,6 +14,12 @@ def test_smoothed_labels_are_those_of_torch(rng):
     torch.testing.assert_close(nn.functional.cross_entropy(logits, smooth_targets(labels, 4, 0.3).double()), expected)
 
 
+def test_votes_are_targets_as_they_are_and_are_smoothed_as_labels_are(rng):
+    votes = torch.from_numpy(rng.dirichlet(np.ones(4), size=6)).float()
+    assert torch.equal(smooth_targets(votes, 4, 0.0), votes)
+    torch.testing.assert_close(smooth_targets(votes, 4, 0.3), 0.7 * votes + 0.3 / 4)
+
+
 @pytest.mark.parametrize("by", ["batch", "sample"])
 def test_samples_and_labels_are_mixed_in_one_proportion_the_own_share_larger(rng, by):
     same = torch.eye(16)

@@ -36,7 +36,7 @@ PLAIN = {"epochs": 1, "batch_size": 2, "samples_per_epoch": 4, "device": "cpu", 
 OPTIONS = {  # a value other than the default of every option that changes a training
     **{"learning_rate": 0.01, "beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1, "schedule": "cosine"},
     **{"label_smoothing": 0.1, "mixup": 0.4, "ema": 0.9, "select": "best", "patience": 1, "precision": "bfloat16"},
-    **{"optimizer": "sgd", "warmup": 0.5, "mixup_by": "sample", "mixup_until": 0.5},
+    **{"labels": "votes", "optimizer": "sgd", "warmup": 0.5, "mixup_by": "sample", "mixup_until": 0.5},
 }
 NEEDED = {"mixup_by": {"mixup": 0.4}, "mixup_until": {"mixup": 0.4}}  # without which an option changes nothing
 HOW_MUCH = {"epochs", "batch_size", "samples_per_epoch", "copies", "max_minutes", "seeds", "device", "compile"}
@@ -44,11 +44,12 @@ HOW_MUCH = {"epochs", "batch_size", "samples_per_epoch", "copies", "max_minutes"
 
 @pytest.fixture(scope="module")
 def faces():
-    """Stored arrays of ten faces of three classes, six to train on and four to validate."""
+    """Stored arrays of ten faces of three classes and their votes, six to train on and four to validate."""
     rng = np.random.default_rng(0)
     images, landmarks = rng.integers(0, 256, (10, 48, 48), dtype=np.uint8), rng.uniform(5, 43, (10, 68, 2))
     hog = rng.random((10, 900), dtype=np.float32)
     source = {"images": images, "landmarks": landmarks.astype(np.float32), "hog": hog, "labels": np.arange(10) % 3}
+    source["votes"] = np.eye(3, dtype=np.float32)[source["labels"]] * 0.7 + np.float32(0.1)
     return source, Rows(np.arange(6), np.arange(6, 10), np.arange(0))
 
 
@@ -57,8 +58,9 @@ def fit(kind, faces, folder, **options):
     torch.manual_seed(0)
     system, params = system_params(kind, SMALL.get(kind, {}))
     network = system.build(params, 3)
+    source = {name: array for name, array in faces[0].items() if name != "votes" or options.get("labels") == "votes"}
     return fit_network(
-        network, Feed(faces[0]), faces[1], TrainParams(**PLAIN | options), 0, folder / "it.pt", lambda *_: None
+        network, Feed(source), faces[1], TrainParams(**PLAIN | options), 0, folder / "it.pt", lambda *_: None
     )
 
 

@@ -114,7 +114,7 @@ def _describe_test(tests: set[str], share: float) -> str:
 def _read_rows(archive: Archive, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Table (source, label, usage), images and notes of the one layout that the archive has."""
     tables = table_columns(archive)
-    full = [name for name, columns in tables.items() if {"emotion", "pixels", "usage"} <= set(columns)]
+    full = official_tables(tables)
     folders = [path for path in archive.images() if len(path.parts) > 2 and path.parts[-3].lower() in FOLDERS]
     layouts = full + ([f"folders such as {folders[0].parent}"] if folders else [])
     if len(layouts) > 1:
@@ -122,17 +122,26 @@ def _read_rows(archive: Archive, workers: int) -> tuple[pd.DataFrame, np.ndarray
     if folders:
         return _read_folders(archive, folders, workers)
     if full:
-        return _read_official(archive, full[0])
+        return *read_official(archive, full[0]), []
     return _read_train(archive, tables)
 
 
-def _read_official(archive: Archive, name: str) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+def official_tables(tables: dict[str, list[str]]) -> list[str]:
+    """Names of those CSV files that have the columns of fer2013.csv; `tables` as of tables.table_columns."""
+    return [name for name, columns in tables.items() if {"emotion", "pixels", "usage"} <= set(columns)]
+
+
+def read_official(archive: Archive, name: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """A CSV with the columns of fer2013.csv -> table (source, label, usage), images uint8 (N, 48, 48).
+
+    MmferError names the line that is wrong, or whose Usage is not an official part.
+    """
     table, images = read_table(archive, name, len(CLASSES))
     unknown = sorted(set(table["usage"]) - set(OFFICIAL))
     if unknown:
         row = table["source"][table["usage"] == unknown[0]].iloc[0]
         raise MmferError(f"{archive.path}: {row}: unknown Usage {unknown[0]!r}; known: {', '.join(OFFICIAL)}")
-    return table, images, []
+    return table, images
 
 
 def _read_train(archive: Archive, tables: dict[str, list[str]]) -> tuple[pd.DataFrame, np.ndarray, list[str]]:

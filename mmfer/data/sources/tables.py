@@ -34,26 +34,32 @@ def read_table(archive: Archive, name: str, labels: int) -> tuple[pd.DataFrame, 
     Labels must be 0 to `labels` - 1. MmferError names the line that is wrong. The text is never in memory as a whole.
     """
     source, label, usage, chunks, chunk = [], [], [], [], []
-    with _open_rows(archive, name) as rows:
-        header = _clean_header(next(rows, []))
-        check_columns(archive, name, header, ["emotion", "pixels"])
-        for row in rows:
-            where = f"{archive.path}: {name}, line {rows.line_num}"
-            if len(row) != len(header):
-                raise MmferError(f"{where}: {len(row)} columns for the {len(header)} of the header; download it again")
-            cells = dict(zip(header, row, strict=True))
-            chunk.append(_parse_pixels(cells["pixels"], where))
-            label.append(_parse_label(cells["emotion"], labels, where))
-            usage.append(cells.get("usage", "").strip())
-            source.append(f"{name}:{rows.line_num}")
-            if len(chunk) == CHUNK:
-                chunks.append(np.stack(chunk))
-                chunk = []
+    for line, cells in read_rows(archive, name, ["emotion", "pixels"]):
+        where = f"{archive.path}: {name}, line {line}"
+        chunk.append(_parse_pixels(cells["pixels"], where))
+        label.append(_parse_label(cells["emotion"], labels, where))
+        usage.append(cells.get("usage", "").strip())
+        source.append(f"{name}:{line}")
+        if len(chunk) == CHUNK:
+            chunks.append(np.stack(chunk))
+            chunk = []
     if not label:
         raise MmferError(f"{archive.path}: {name} has a header but no rows; download it again")
     images = np.concatenate([*chunks, np.stack(chunk)] if chunk else chunks)
     table = pd.DataFrame({"source": source, "label": label, "usage": usage})
     return table, images.reshape(-1, FACE_PX, FACE_PX)
+
+
+def read_rows(archive: Archive, name: str, expected: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells, by column, of each row of a CSV; MmferError where it lacks a column or a row is short."""
+    with _open_rows(archive, name) as rows:
+        header = _clean_header(next(rows, []))
+        check_columns(archive, name, header, expected)
+        for row in rows:
+            if len(row) != len(header):
+                where = f"{archive.path}: {name}, line {rows.line_num}"
+                raise MmferError(f"{where}: {len(row)} columns for the {len(header)} of the header; download it again")
+            yield rows.line_num, dict(zip(header, row, strict=True))
 
 
 def check_columns(archive: Archive, name: str, found: list[str], expected: list[str]) -> None:
@@ -62,7 +68,7 @@ def check_columns(archive: Archive, name: str, found: list[str], expected: list[
     if missing:
         raise MmferError(
             f"{archive.path}: {name} lacks the column {', '.join(missing)} (it has: {', '.join(found) or 'none'}); "
-            "emotion, pixels, Usage are expected"
+            f"{', '.join(expected)} are expected"
         )
 
 
