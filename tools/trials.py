@@ -9,7 +9,6 @@ No test face is predicted.
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -35,6 +34,27 @@ from mmfer.training.runs import ELSEWHERE
 from mmfer.training.train import plan
 
 RESULTS = Path("docs/results")
+PAGE = """\
+# Trials
+
+<!-- written by `python -m tools.trials table` from trials.yaml and the finished models -->
+
+All trials of recipes on {dataset}, those without success too: each a change of another trial, with {seeds} seeds.
+Accuracy and cross entropy are of all plain validation faces ({faces}), one run; no test face was predicted.
+Difference: mean accuracy of the trial less that of the one it changes, over the seeds that both have, in points, with
+its standard error over faces; what other seeds would change is not in it. Kept: a gain of {keep} points or more, or as
+decided. Minutes are of cores that other work shared.
+
+Hardware: {hardware}.
+
+| trial | change | samples | accuracy of each seed, % | mean, % | loss | minutes | difference | kept |
+|---|---|---:|---|---:|---:|---:|---:|---|
+{lines}
+
+Why each was tried:
+
+{reasons}
+"""
 app = typer.Typer(add_completion=False)
 List = Annotated[Path, typer.Option("--list", help="The trials.")]
 Out = Annotated[Path, typer.Option(help="Folder of the models, made if need be.")]
@@ -184,7 +204,7 @@ def write_tables(listed: Trials, recipes: dict[str, Recipe], out: Path, target: 
                 right[trial.name][seed] = probabilities.argmax(axis=1) == labels
                 rows.append(_row(trial, facts, probabilities, labels))
     write_csv(target / "trials.csv", pd.DataFrame(rows))
-    write_text(target / "trials.md", "\n".join(_page(listed, rows, right)) + "\n")
+    write_text(target / "trials.md", _page(listed, rows, right))
 
 
 def predicted(data: Path, out: Path, run: str) -> tuple[np.ndarray, np.ndarray]:
@@ -212,32 +232,17 @@ def _row(trial: Trial, facts: dict[str, Any], probabilities: np.ndarray, labels:
     return which | {"samples": facts["result"]["samples_seen"]} | measured | spent
 
 
-def _page(listed: Trials, rows: list[dict[str, Any]], right: dict[str, dict[int, np.ndarray]]) -> Iterator[str]:
-    faces = rows[0]["faces"] if rows else 0
-    processors = ", ".join(sorted({f"{row['processor']}, {row['dtype']}, threads: {row['threads']}" for row in rows}))
-    yield from (
-        "# Trials",
-        "",
-        "<!-- written by `python -m tools.trials table` from trials.yaml and the finished models -->",
-        "",
-        f"All trials of recipes on {listed.dataset}, those without success too: each a change of another trial, with",
-        f"{len(listed.seeds)} seeds. Accuracy and cross entropy are of the {faces:,} plain validation faces, whole "
-        "networks, one run; no test face",
-        "was predicted. Difference: mean accuracy of the trial less that of the one it changes, over the seeds that "
-        "both have,",
-        "in points, with its standard error over faces (what other seeds would change is not in it). Kept: a gain of "
-        f"{listed.keep} points or",
-        "more, or as decided. Minutes are of cores that other work shared.",
-        "",
-        f"Hardware: {processors or 'none yet'}.",
-        "",
-        "| trial | change | samples | accuracy of each seed, % | mean, % | loss | minutes | difference | kept |",
-        "|---|---|---:|---|---:|---:|---:|---:|---|",
-        *(_line(trial, listed, [row for row in rows if row["trial"] == trial.name], right) for trial in listed.trials),
-        "",
-        "Why each was tried:",
-        "",
-        *(f"- {trial.name}: {trial.why}" for trial in listed.trials),
+def _page(listed: Trials, rows: list[dict[str, Any]], right: dict[str, dict[int, np.ndarray]]) -> str:
+    hardware = sorted({f"{row['processor']}, {row['dtype']}, threads: {row['threads']}" for row in rows})
+    lines = [_line(t, listed, [row for row in rows if row["trial"] == t.name], right) for t in listed.trials]
+    return PAGE.format(
+        dataset=listed.dataset,
+        seeds=len(listed.seeds),
+        keep=listed.keep,
+        faces=f"{rows[0]['faces']:,}" if rows else "none yet",
+        hardware="; ".join(hardware) or "none yet",
+        lines="\n".join(lines),
+        reasons="\n".join(f"- {trial.name}: {trial.why}" for trial in listed.trials),
     )
 
 

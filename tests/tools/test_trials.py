@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def folder(tmp_path_factory):
     (home / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     write_list(home, TRIALS)
     before = digests(home / "data")
-    trials_run(home, home / "data")
+    (home / "said.txt").write_text(trials_run(home, home / "data"))
     assert digests(home / "data") == before, "the source is only read"
     torch.set_num_threads(threads)
     return home
@@ -83,6 +84,11 @@ def test_each_trial_is_trained_with_its_changes_and_those_of_what_it_changes(fol
     assert augments[0] == augments[1] != augments[2] == augments[0] | {"erase": 1.0}
     assert (augments[0]["mode"], augments[0]["copies"]) == ("online", 3)
     assert (base["params"]["filters"], wide["params"]["filters"]) == ([2, 2], [3, 2])
+
+
+def test_each_trial_gets_its_first_seed_before_any_gets_its_second(folder):
+    said = re.findall(r"^\[\d/8\] tiny (\w+) seed(\d)$", (folder / "said.txt").read_text(), re.MULTILINE)
+    assert said == [(trial["name"], seed) for seed in "01" for trial in TRIALS]
 
 
 def test_the_tables_hold_what_each_model_says_of_the_plain_validation_faces(folder):
