@@ -109,6 +109,13 @@ class CleanParams(Block):
     eye_height_px: float = Field(18.0, ge=4, le=32, description="height of the eyes below the upper edge")
 
 
+class HideParams(Block):
+    """Variants of training faces in which a part of the face is hidden; see mmfer.face.occlude."""
+
+    variants: int = Field(0, ge=0, le=100, description="of each training face, a part of it hidden; 0: none")
+    seed: int = Field(0, ge=0)
+
+
 class AugmentParams(Block):
     """Random transforms of the training images (paper, 4.1); ranges are symmetric and uniform."""
 
@@ -124,6 +131,9 @@ class AugmentParams(Block):
     contrast: float = Field(0.3, ge=0, lt=0.95, description="0.2: from 0.8 to 1.2 times the contrast")
     erase: float = Field(0.25, ge=0, le=1, description="share of copies in which a random box is painted over")
     erase_px: int = Field(20, ge=1, le=48, description="largest side of that box")
+    hidden: float = Field(
+        0.0, ge=0, le=1, description="share of copies made of a variant with a part of the face hidden (block hide)"
+    )
     seed: int = Field(0, ge=0)
 
 
@@ -238,6 +248,7 @@ class Defaults(Block):
     """How every data set is processed, but for what its own blocks say."""
 
     clean: CleanParams
+    hide: HideParams
     augment: AugmentParams
     extract: ExtractParams
     train: TrainParams
@@ -249,6 +260,12 @@ class DatasetParams(Defaults):
     """One data set and how it is processed; in params.yaml its blocks hold only what differs from the defaults."""
 
     source: Annotated[SyntheticSource | Fer2013Source | CkplusSource | FerplusSource, Field(discriminator="kind")]
+
+    @model_validator(mode="after")
+    def _there_are_variants(self) -> "DatasetParams":
+        if self.augment.hidden and not self.hide.variants:
+            raise ValueError(f"augment.hidden = {self.augment.hidden} needs hide.variants: 1 or more")
+        return self
 
 
 # Names become folders, parts of stage names, and words of the commands in dvc.yaml.

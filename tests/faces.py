@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mmfer.config import AugmentParams, CleanParams, ExtractParams, SyntheticSource
+from mmfer.config import AugmentParams, CleanParams, ExtractParams, HideParams, SyntheticSource
 from mmfer.data.duplicates import mark_duplicates
 from mmfer.data.faceset import digests, new_faceset, new_index, write_array
 from mmfer.data.synthetic.faces import render_face
 from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
 from mmfer.face.extract import write_features
+from mmfer.face.hide import write_hidden
 
 CLASSES = ["happy", "surprise", "neutral"]
 PEOPLE, NOISE = 14, 6
@@ -37,7 +38,7 @@ def write_faces(
     augment: AugmentParams = AugmentParams(copies=4),
     extract: ExtractParams = ExtractParams(),
 ) -> Path:
-    """Write raw, clean, augmented and features FaceSets below `data`: nine people train, two validate, three test.
+    """Write the FaceSets up to features below `data`, hidden empty: nine people train, two validate, three test.
 
     With `folds` all are in the split train and a person's fold is its number modulo `folds`. Noise has no subject.
     """
@@ -53,6 +54,7 @@ def write_faces(
     with new_faceset(data / "raw", "faces", CLASSES, index, origin) as folder:
         write_array(folder, "images", images)
     write_clean(data / "raw", data / "clean", clean, 1)
+    write_hidden(data / "raw", data / "clean", data / "hidden", HideParams(), 1)
     write_augmented(data / "raw", data / "clean", data / "augmented", augment, 1)
     write_features(data / "augmented", data / "clean", data / "features", extract, 1)
     return data

@@ -36,6 +36,12 @@ def copies_of_held_out(index: pd.DataFrame) -> pd.Series:
     return index["duplicate_of_test"] | index["duplicate_of_val"]
 
 
+def trainable(index: pd.DataFrame, keep_rejected: bool) -> np.ndarray:
+    """Index of a clean FaceSet -> bool (N,): the faces of which copies train: kept, and no copies of held-out ones."""
+    train = (index["split"] == "train") & (index["kept"] | keep_rejected) & ~copies_of_held_out(index)
+    return train.to_numpy(dtype=bool)
+
+
 def hold_out(label: np.ndarray, digest: list[str], share: float, seed: int) -> np.ndarray:
     """Draw `share` of the rows of every class, whole groups only -> bool (N,).
 

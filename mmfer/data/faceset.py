@@ -164,6 +164,13 @@ def check_made_of(made: FaceSet, source: FaceSet) -> None:
         chain = chain["from"]
 
 
+def params_of(made_by: dict[str, Any], stage: str) -> dict[str, Any]:
+    """The parameters of a stage among those that made a FaceSet."""
+    while made_by["stage"] != stage:
+        made_by = made_by["from"]
+    return made_by["params"]
+
+
 def source_of(made_by: dict[str, Any]) -> dict[str, Any]:
     """The source's block of params.yaml as the download stage read it, from the `made_by` of any FaceSet after it."""
     while "from" in made_by:
@@ -196,20 +203,25 @@ def _remedy(folder: Path) -> str:
 
 @contextmanager
 def new_faceset(
-    folder: Path, dataset: str, classes: list[str], index: pd.DataFrame | Iterable[pd.DataFrame] | None, made_by: dict
+    folder: Path,
+    dataset: str,
+    classes: list[str],
+    index: pd.DataFrame | Iterable[pd.DataFrame] | None,
+    made_by: dict,
+    may_be_empty: bool = False,
 ) -> Iterator[Path]:
     """Yield a temporary folder, the index in it; on success faceset.json is added and it becomes `folder`.
 
     The index may come in parts; where it is None the block writes it, with `write_index`. The block writes the arrays,
     with `write_array`, or with `create_array` and `write_rows` where they do not fit into memory. `made_by` says which
-    stage with which parameters.
+    stage with which parameters. MmferError where no face is left, unless it `may_be_empty`.
     """
     with new_folder(folder) as temporary:
         if index is not None:
             write_index(temporary, index)
-            _count_splits(temporary, classes, folder)  # refused before there is work
+            _count_splits(temporary, classes, folder, may_be_empty)  # refused before there is work
         yield temporary
-        splits = _count_splits(temporary, classes, folder)
+        splits = _count_splits(temporary, classes, folder, may_be_empty)
         head = {
             "format": FORMAT,
             "dataset": dataset,
@@ -239,7 +251,7 @@ def write_index(folder: Path, index: pd.DataFrame | Iterable[pd.DataFrame]) -> N
         writer.close()
 
 
-def _count_splits(temporary: Path, classes: list[str], folder: Path) -> Counter[str]:
+def _count_splits(temporary: Path, classes: list[str], folder: Path, may_be_empty: bool) -> Counter[str]:
     """Rows of each split; MmferError if the index breaks the contract."""
     import pyarrow.parquet as pq
 
@@ -253,7 +265,7 @@ def _count_splits(temporary: Path, classes: list[str], folder: Path) -> Counter[
         if not index["label"].between(0, len(classes) - 1).all():
             raise MmferError(f"{folder}: labels must be 0 to {len(classes) - 1}, found {sorted(set(index['label']))}")
         splits.update(index["split"].value_counts().to_dict())
-    if not splits:
+    if not splits and not may_be_empty:
         raise MmferError(f"{folder}: no faces are left; loosen the parameters of this stage")
     unknown = set(splits) - set(SPLITS)
     if unknown:

@@ -1,5 +1,7 @@
 """Random transforms of image and landmarks together: thirty copies of each training face (paper, 4.1).
 
+A share of them may be of variants of the face in which a part of it is hidden (mmfer.face.hide).
+
 Each copy composes the alignment with its random transform and samples the raw image once. The draws are keyed by
 (seed, dataset, source row, copy), so the same bytes come out for any number of workers, and the first ten of thirty
 copies are those of ten. They are torch functions, for networks may also draw their copies as they train, on any device
@@ -19,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mmfer.config import FACE_PX, AugmentParams, EvaluateParams
-from mmfer.data.duplicates import copies_of_held_out
+from mmfer.data.duplicates import copies_of_held_out, trainable
 from mmfer.data.faceset import (
     PART,
     FaceSet,
@@ -32,6 +34,7 @@ from mmfer.data.faceset import (
     write_rows,
 )
 from mmfer.face.geometry import CENTRE, compose, invert, warp_faces
+from mmfer.face.hide import open_hidden, places, taken
 from mmfer.parallel import each, ranges
 
 if TYPE_CHECKING:
@@ -39,22 +42,26 @@ if TYPE_CHECKING:
 
 CHUNK = 4096  # rows that a worker takes at a time
 GAMMA = -0x61C8864680B583EB  # SplitMix64's step, 2**64 over the golden ratio, as a signed number
-N_DRAWS = 13  # random numbers of one copy: 5 for the geometry, 2 for the tone, 6 for the erased box
+N_DRAWS = 15  # random numbers of one copy: 5 for the geometry, 2 for the tone, 6 for the erased box, 2 for the variant
 
 
 def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: AugmentParams, workers: int) -> FaceSet:
-    """Raw and clean FaceSets -> augmented FaceSet: images, transforms, and `copy`, `parent`, `trainable` in the index.
+    """Raw and clean FaceSets -> augmented FaceSet: images, transforms, and `copy`, `parent`, `trainable`, `variant`.
 
+    The last is the number of the variant that it is a copy of, -1 of the face itself; where `params.hidden` is above 0,
+    variants are read from the FaceSet hidden beside clean.
     Every row appears once as it is (copy 0, aligned); trainable rows also as `copies` - 1 random copies. Left out are
     rows that neither train, validate nor test: rejected training images, and copies of held-out ones. Where copies are
-    drawn online, none are written: every row appears once. MmferError if clean was made of other faces.
+    drawn online, none are written: every row appears once. MmferError if clean or hidden was made of other faces.
     """
     raw = open_faceset(raw_folder, needs=("images",))
     clean = open_faceset(clean_folder, needs=("transforms",))
     check_made_of(clean, raw)
-    copies = params.copies if params.mode == "stored" else 1
-    made_by = {"stage": "augment", "params": params.model_dump(), "from": clean.made_by}
-    with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, copies), made_by) as folder:
+    hidden = open_hidden(clean_folder, params)
+    if hidden:
+        check_made_of(hidden, clean)
+    made_by = {"stage": "augment", "params": params.model_dump(), "from": (hidden or clean).made_by}
+    with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, hidden, params), made_by) as folder:
         rows = count_rows(folder)
         create_array(folder, "images", (rows, FACE_PX, FACE_PX))
         create_array(folder, "transforms", (rows, 2, 3))
@@ -64,46 +71,72 @@ def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: 
     return open_faceset(target)
 
 
-def copied_index(clean: FaceSet, copies: int) -> Iterator[pd.DataFrame]:
+def copied_index(clean: FaceSet, hidden: FaceSet | None, params: AugmentParams) -> Iterator[pd.DataFrame]:
     """Clean FaceSet -> index of the augmented one, in parts: its rows as often as they are used."""
+    copies, key = params.copies if params.mode == "stored" else 1, draw_key(params, clean.dataset)
     table = clean.columns("split", "fold", "kept", "duplicate_of_test", "duplicate_of_val")
-    keep_rejected = clean.made_by["params"]["keep_rejected"]
-    copied = copies_of_held_out(table)
-    trainable = ((table["split"] == "train") & (table["kept"] | keep_rejected) & ~copied).to_numpy(dtype=bool)
-    held_out = (((table["split"] != "train") & ~copied) | (table["fold"] >= 0)).to_numpy(dtype=bool)
-    ends = np.cumsum(np.where(trainable, copies, held_out.astype(int)))  # of each face's rows
+    trains = trainable(table, clean.made_by["params"]["keep_rejected"])
+    held_out = (((table["split"] != "train") & ~copies_of_held_out(table)) | (table["fold"] >= 0)).to_numpy(dtype=bool)
+    ends = np.cumsum(np.where(trains, copies, held_out.astype(int)))  # of each face's rows
+    _, counts = places(hidden, len(clean))
     for start in range(0, max(ends[-1], 1), PART):
         rows = np.arange(start, min(start + PART, ends[-1]))
         parents = np.searchsorted(ends, rows, side="right")
         span = slice(*(parents[0], parents[-1] + 1) if len(parents) else (0, 0))
         own = (rows - np.concatenate([[0], ends])[parents]).astype(np.int16)
         part = read_index(clean.folder, rows=span).take(parents - span.start)
-        yield part.assign(parent=parents.astype(np.int32), copy=own, trainable=trainable[parents])
+        faces, numbers = torch.from_numpy(parents), torch.from_numpy(own.astype(np.int64))
+        variant = draw_variants(faces, numbers, torch.from_numpy(counts[parents]), params, key).numpy().astype(np.int16)
+        yield part.assign(parent=parents.astype(np.int32), copy=own, trainable=trains[parents], variant=variant)
 
 
 def _write_copies(raw_folder: Path, clean_folder: Path, folder: Path, rows: slice, params: AugmentParams) -> None:
-    raw, clean = open_faceset(raw_folder), open_faceset(clean_folder)
-    index = read_index(folder, ["parent", "copy"], rows)
-    parents, copies = (index[name].to_numpy(np.int64) for name in ("parent", "copy"))
-    images, transforms = random_copies(raw, clean, parents, copies, params)
+    raw, clean, hidden = open_faceset(raw_folder), open_faceset(clean_folder), open_hidden(clean_folder, params)
+    index = read_index(folder, ["parent", "copy", "variant"], rows)
+    parents, copies, variants = (index[name].to_numpy(np.int64) for name in ("parent", "copy", "variant"))
+    images, transforms = random_copies(raw, clean, parents, copies, params, hidden, variants)
     write_rows(folder, "images", rows.start, images)
     write_rows(folder, "transforms", rows.start, transforms)
 
 
 def random_copies(
-    raw: FaceSet, clean: FaceSet, parents: np.ndarray, copies: np.ndarray, params: AugmentParams | EvaluateParams
+    raw: FaceSet,
+    clean: FaceSet,
+    parents: np.ndarray,
+    copies: np.ndarray,
+    params: AugmentParams | EvaluateParams,
+    hidden: FaceSet | None = None,
+    variants: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Copy numbers `copies` (n,) of the faces `parents` (n,) -> images (n, 48, 48) uint8, transforms (n, 2, 3) float32.
 
-    Copy 0 is the plain aligned face. Under EvaluateParams only the geometry changes.
+    Copy 0 is the plain aligned face. Under EvaluateParams only the geometry changes. `variants` (n,) int64 are those of
+    the FaceSet hidden that they are copies of, -1: of the face itself.
     """
-    alignments = torch.from_numpy(clean.transforms[parents])
+    faces, own, alignments = raw.images, parents, clean.transforms[parents]
+    if hidden and variants is not None:
+        which = (parents, variants, places(hidden, len(clean))[0])
+        faces, own = taken(raw.images, hidden.images, *which), np.arange(len(parents))
+        alignments = taken(clean.transforms, hidden.transforms, *which)
     rows, numbers = torch.from_numpy(parents.astype(np.int64)), torch.from_numpy(copies.astype(np.int64))
-    drawn = draw(rows, numbers, alignments, params, draw_key(params, raw.dataset))
+    drawn = draw(rows, numbers, torch.from_numpy(alignments), params, draw_key(params, raw.dataset))
     transforms, tones, boxes = (part.numpy() for part in drawn)
     images = np.empty((len(parents), FACE_PX, FACE_PX), np.uint8)
-    warp_faces(raw.images, parents, invert(transforms), tones, boxes, images)
+    warp_faces(faces, own, invert(transforms), tones, boxes, images)
     return images, transforms
+
+
+def draw_variants(parents: Tensor, copies: Tensor, counts: Tensor, params: AugmentParams, key: int) -> Tensor:
+    """Copies (n,) of the faces `parents` (n,), int64 -> the variants that they are made of, (n,) int64.
+
+    -1 is the face itself: of copy 0, of all but the share `params.hidden` of the others, and of faces without variants.
+    `counts` (n,) int64 is how many each face has.
+    """
+    if not params.hidden:
+        return torch.full_like(parents, -1)
+    numbers = draws(parents, copies, key)[:, -2:].double()
+    some = (copies > 0) & (counts > 0) & (numbers[:, 0] < params.hidden)
+    return torch.where(some, (numbers[:, 1] * counts).long(), -1)
 
 
 def draw(

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from mmfer.config import ExtractParams
+import numpy as np
+
+from mmfer.config import AugmentParams, ExtractParams
 from mmfer.data.faceset import FaceSet, check_made_of, create_array, new_faceset, open_faceset, read_index, write_rows
+from mmfer.face.hide import open_hidden, places, taken
 from mmfer.face.hog import hog_length
 from mmfer.face.points import N_POINTS
 from mmfer.face.prepare import describe
@@ -15,10 +18,11 @@ CHUNK = 4096  # rows that a worker takes at a time
 def write_features(augmented: Path, clean: Path, target: Path, params: ExtractParams, workers: int) -> FaceSet:
     """Augmented and clean FaceSets -> features FaceSet: landmarks and HOG of every row of the augmented one.
 
-    MmferError if the copies are not of the faces that the clean one holds.
+    MmferError if the copies are not of the faces that the clean one and, beside it, hidden hold.
     """
     faces = open_faceset(augmented, needs=("images", "transforms"))
-    check_made_of(faces, open_faceset(clean, needs=("landmarks",)))
+    hidden = open_hidden(clean, AugmentParams(**faces.made_by["params"]))
+    check_made_of(faces, hidden or open_faceset(clean, needs=("landmarks",)))
     made_by = {"stage": "extract", "params": params.model_dump(), "from": faces.made_by}
     with new_faceset(target, faces.dataset, faces.classes, faces.parts(), made_by) as folder:
         create_array(folder, "landmarks", (len(faces), N_POINTS, 2))
@@ -31,7 +35,12 @@ def write_features(augmented: Path, clean: Path, target: Path, params: ExtractPa
 
 def _write_described(augmented: Path, clean: Path, folder: Path, rows: slice, params: ExtractParams) -> None:
     faces, originals = open_faceset(augmented), open_faceset(clean)
-    parents = read_index(augmented, ["parent"], rows)["parent"].to_numpy()
-    seen = describe(faces.images[rows], originals.landmarks[parents], faces.transforms[rows], params)
+    hidden = open_hidden(clean, AugmentParams(**faces.made_by["params"]))
+    index = read_index(augmented, ["parent", "variant"], rows)
+    parents, variants = (index[name].to_numpy(np.int64) for name in ("parent", "variant"))
+    landmarks = originals.landmarks[parents]
+    if hidden:
+        landmarks = taken(originals.landmarks, hidden.landmarks, parents, variants, places(hidden, len(originals))[0])
+    seen = describe(faces.images[rows], landmarks, faces.transforms[rows], params)
     for name in ("landmarks", "hog"):
         write_rows(folder, name, rows.start, seen[name])

@@ -38,7 +38,7 @@ Surface = Callable[[np.ndarray, np.ndarray, Generator], np.ndarray]
 
 
 def occlude(face: np.ndarray, points: np.ndarray, other: np.ndarray, rng: Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Hide a part of a face (48, 48) uint8 with landmarks (68, 2) -> the face, and how far each pixel is hidden, 0 to 1.
+    """Hide a part of a face (48, 48) uint8 with landmarks (68, 2) -> the face, and how far a pixel is hidden, 0 to 1.
 
     `other` (48, 48) uint8 is the face of which some occluders are patches.
     """

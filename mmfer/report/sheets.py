@@ -33,6 +33,7 @@ def write_sheets(data: Path, params: StudyParams) -> None:
         conditions(perturbed, four_faces(perturbed, params.seed), folder / "conditions.png")
         rejected(raw, clean, folder / "rejected.png")
         copies(augmented, folder / "copies.png")
+        hidden(open_faceset(data / "hidden"), folder / "hidden.png")
         corruptions(perturbed, folder / "perturbed.png")
 
 
@@ -95,6 +96,13 @@ def copies(augmented: FaceSet, path: Path) -> None:
     figures.contact_sheet(
         augmented.images[rows], None, 12, path, title=f"{augmented.dataset}: copies of training faces"
     )
+
+
+def hidden(faces: FaceSet, path: Path) -> None:
+    """The first training faces of which a part is hidden; no picture where there are none."""
+    if len(faces):
+        title = f"{faces.dataset}: training faces with a part hidden"
+        figures.contact_sheet(faces.images[:SHEET], None, 12, path, title=title)
 
 
 def corruptions(perturbed: FaceSet, path: Path) -> None:

@@ -1,8 +1,8 @@
 """Test faces made harder: hidden, badly lit, turned (paper, figure 7), and corrupted; then cleaned as any other image.
 
-Mouth and eyes are hidden where the landmarks of the clean face say that they are. After that nothing is known: the
-detector, the landmarks, the alignment and the HOG are those of the perturbed image, and where no face is found the
-fall-back is that of cleaning, the plain frame.
+Mouth and eyes are hidden, and glasses or a mask worn, where the landmarks of the clean face say that these are; none of
+them hides faces in training. After that nothing is known: the detector, the landmarks, the alignment and the HOG are
+those of the perturbed image, and where no face is found the fall-back is that of cleaning, the plain frame.
 """
 
 import zlib
@@ -27,11 +27,13 @@ from mmfer.data.faceset import (
 )
 from mmfer.face.detection import CHUNK
 from mmfer.face.geometry import CENTRE
-from mmfer.face.points import EYES, MOUTH, N_POINTS
+from mmfer.face.points import EYES, LEFT_EYE, MOUTH, N_POINTS, RIGHT_EYE
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.parallel import each, ranges
 from mmfer.testing.corruptions import CORRUPTIONS, corrupt
+
+BITS = 4  # of the parts of a pixel in OpenCV's drawing
 
 Change = Callable[[np.ndarray, np.ndarray, Generator], np.ndarray]  # face, its landmarks, generator -> face
 
@@ -43,6 +45,8 @@ def conditions(params: PerturbParams) -> dict[str, Change]:
         "mouth hidden": lambda face, points, rng: hide(face, points[MOUTH]),
         "eyes hidden": lambda face, points, rng: hide(face, points[EYES]),
         "mouth and eyes hidden": lambda face, points, rng: hide(hide(face, points[MOUTH]), points[EYES]),
+        "dark glasses": lambda face, points, rng: wear_glasses(face, points),
+        "surgical mask": lambda face, points, rng: wear_mask(face, points),
         "high brightness": lambda face, points, rng: lighten(face, params.brightness),
         "low brightness": lambda face, points, rng: lighten(face, -params.brightness),
         "colour distortion": lambda face, points, rng: distort_colour(face, params.gamma, rng),
@@ -64,6 +68,42 @@ def hide(face: np.ndarray, points: np.ndarray) -> np.ndarray:
     hidden = face.copy()
     hidden[y0:y1, x0:x1] = round(float(face.mean()))
     return hidden
+
+
+def wear_glasses(face: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Paint dark glasses: a round lens before each eye, a bridge, and arms to the sides of the face."""
+    worn, (right, left) = face.copy(), (points[eye].mean(axis=0) for eye in (RIGHT_EYE, LEFT_EYE))
+    across = left - right
+    width, turn = float(np.linalg.norm(across)), float(np.degrees(np.arctan2(across[1], across[0])))
+    for eye, side in ((right, points[0]), (left, points[16])):
+        _line(worn, eye, side, 25)
+        middle, axes = _fixed(eye + 0.1 * np.array([-across[1], across[0]])), _fixed(width * np.array([0.42, 0.34]))
+        cv2.ellipse(worn, middle, axes, turn, 0, 360, 15, -1, cv2.LINE_AA, BITS)
+    _line(worn, right, left, 15)
+    return worn
+
+
+def wear_mask(face: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Paint a surgical mask: light, from the bridge of the nose to under the chin, with three folds and two strings."""
+    worn, (right, left) = face.copy(), (points[2], points[14])
+    top, chin = points[28:30].mean(axis=0), points[8] + 0.1 * (points[8] - points[30])
+    for edge, ear in ((right, points[0]), (left, points[16])):
+        _line(worn, edge, ear, 220)
+    outline = np.stack([top, left, points[12], points[10], chin, points[6], points[4], right])
+    cv2.fillPoly(worn, [np.round(outline * 2**BITS).astype(np.int32)], 215, cv2.LINE_AA, BITS)
+    for share in (0.3, 0.5, 0.7):
+        _line(worn, right + share * (points[5] - right), left + share * (points[11] - left), 185)
+    return worn
+
+
+def _line(face: np.ndarray, start: np.ndarray, end: np.ndarray, grey: int) -> None:
+    cv2.line(face, _fixed(start), _fixed(end), grey, 1, cv2.LINE_AA, BITS)
+
+
+def _fixed(place: np.ndarray) -> tuple[int, int]:
+    """A place in whole parts of a pixel, as OpenCV draws."""
+    x, y = np.round(place * 2**BITS).astype(int).tolist()
+    return x, y
 
 
 def lighten(face: np.ndarray, share: float) -> np.ndarray:

@@ -129,7 +129,7 @@ def perturbed_digest(faces: FaceSet) -> str:
     parts: list[Any] = [rows_digest(faces.index, np.flatnonzero(faces.index["condition"] == "clean"))]
     made_by = faces.made_by
     while "from" in made_by:
-        if made_by["stage"] != "augment":  # copies are of training faces
+        if made_by["stage"] not in ("hide", "augment"):  # of training faces
             parts.append([made_by["stage"], made_by["params"]])
         made_by = made_by["from"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

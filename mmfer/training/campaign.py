@@ -34,6 +34,7 @@ from mmfer.data.pack import read_head, read_pack
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
+from mmfer.face.hide import write_hidden
 from mmfer.files import write_csv
 from mmfer.parallel import cores
 from mmfer.training import processes
@@ -133,11 +134,16 @@ def _open_pack(pack: Path, out: Path, params: Params) -> tuple[str, Path]:
     """
     head = read_head(pack)
     blocks = pick(params.datasets, head.dataset, f"{pack}: params: datasets")
-    said = json.dumps([head.model_dump(), blocks.augment.model_dump(), blocks.extract.model_dump()])
+    made = (head, blocks.hide, blocks.augment, blocks.extract)
+    said = json.dumps([block.model_dump() for block in made])
     target = out / "data" / f"{pack.stem}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
-    raw, clean, augmented, features = (target / name for name in ("raw", "clean", "augmented", "features"))
+    raw, clean, hidden, augmented, features = (
+        target / name for name in ("raw", "clean", "hidden", "augmented", "features")
+    )
     if not clean.exists():  # the last that a pack becomes
         read_pack(pack, target)
+    if blocks.augment.hidden and not hidden.exists():
+        write_hidden(raw, clean, hidden, blocks.hide, cores())
     if not augmented.exists():
         write_augmented(raw, clean, augmented, blocks.augment, cores())
     if not features.exists():

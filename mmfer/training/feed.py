@@ -15,10 +15,15 @@ import torch
 from torch import Tensor
 
 from mmfer.config import AugmentParams, ExtractParams
+<<<<<<< HEAD
 from mmfer.data.faceset import FaceSet, open_faceset, read_index
 from mmfer.data.votes import vote_columns, votes_of
+=======
+from mmfer.data.faceset import FaceSet, check_made_of, open_faceset
+>>>>>>> a8b1623 (Stage hide: training faces with a part hidden are found anew, and a share of the copies is made of them; dark glasses and a mask among the conditions of the robustness stage)
 from mmfer.errors import MmferError
-from mmfer.face.augment import draw_key
+from mmfer.face.augment import draw_key, draw_variants
+from mmfer.face.hide import open_hidden, places
 from mmfer.face.online import copies_on_cpu, copies_on_device, tables_for
 from mmfer.face.prepare import stored_names
 
@@ -32,6 +37,9 @@ class Faces:
     """Raw faces and how copies of them are drawn."""
 
     raw: Arrays  # images, landmarks and transforms of all raw faces
+    hidden: Arrays  # the same of their variants, with a part of the face hidden; empty where no copy is made of them
+    first: Tensor  # (raw faces,) int64: the first of a face's variants among those
+    counts: Tensor  # (raw faces,) int64: how many there are
     parents: Tensor  # (N,) int64: the raw face of each row
     augment: AugmentParams
     extract: ExtractParams
@@ -68,13 +76,15 @@ class Feed:
                 "params.yaml: extract.landmarks: predict needs dlib, which does not run on a GPU; with augment.mode: "
                 "online take transform"
             )
-        raw = self.faces.raw if self.faces else {}
-        needed, free = sum(a.nbytes for a in [*self.arrays.values(), *raw.values()]), _free_memory(device)
+        raw, hidden = (self.faces.raw, self.faces.hidden) if self.faces else ({}, {})
+        arrays = [*self.arrays.values(), *raw.values(), *hidden.values()]
+        needed, free = sum(array.nbytes for array in arrays), _free_memory(device)
         if needed > SHARE * free:
             print(f"{needed >> 20} MiB of data beside {free >> 20} MiB free: batches are sent to {device}", flush=True)
             return moved
         if self.faces:
-            there = replace(self.faces, raw=_there(raw, device), parents=self.faces.parents.to(device))
+            tensors = {name: getattr(self.faces, name).to(device) for name in ("first", "counts", "parents")}
+            there = replace(self.faces, raw=_there(raw, device), hidden=_there(hidden, device), **tensors)
             moved = replace(moved, faces=there)
         return replace(moved, arrays=_there(self.arrays, device), resident=True)
 
@@ -87,7 +97,7 @@ class Feed:
         if self.faces is None:
             return self.fetch(rows)
         parents = self.faces.parents[rows]
-        raw = _fetch(self.faces.raw, parents, self.device)
+        raw = _originals(self.faces, parents, copies.to(parents.device), self.device)
         draw = _drawn_by(self.device, self.compiled, self.faces.extract)
         parents, copies = parents.to(self.device), copies.to(self.device)
         made = draw(raw, parents, copies, self.faces.augment, self.faces.extract, self.faces.key)
@@ -108,8 +118,14 @@ def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...], labels: s
     augment, extract = AugmentParams(**seen.made_by["params"]), ExtractParams(**values.made_by["params"])
     raw, clean = (open_faceset(seen.folder.with_name(name)) for name in ("raw", "clean"))
     arrays = {"images": raw.images, "landmarks": clean.landmarks, "transforms": clean.transforms}
+    hidden = open_hidden(clean.folder, augment)
+    if hidden:
+        check_made_of(seen, hidden)
+    first, counts = (torch.from_numpy(of_each) for of_each in places(hidden, len(raw)))
+    variants = {name: hidden.array(name) for name in arrays} if hidden else {}
     parents = torch.from_numpy(seen.columns("parent")["parent"].to_numpy(dtype=np.int64))
-    return replace(feed, faces=Faces(arrays, parents, augment, extract, draw_key(augment, raw.dataset)))
+    key = draw_key(augment, raw.dataset)
+    return replace(feed, faces=Faces(arrays, variants, first, counts, parents, augment, extract, key))
 
 
 def _targets(seen: FaceSet, labels: str) -> Arrays:
@@ -126,7 +142,21 @@ def _targets(seen: FaceSet, labels: str) -> Arrays:
 
 def all_arrays(feed: Feed) -> list[np.ndarray]:
     """Every array that a training reads, before it is on a device."""
-    return [*feed.arrays.values(), *(feed.faces.raw.values() if feed.faces else [])]
+    faces = [*feed.faces.raw.values(), *feed.faces.hidden.values()] if feed.faces else []
+    return [*feed.arrays.values(), *faces]
+
+
+def _originals(faces: Faces, parents: Tensor, copies: Tensor, device: str) -> dict[str, Tensor]:
+    """What copies (n,) of raw faces (n,) are made of: images, landmarks and transforms of the face or a variant."""
+    raw = _fetch(faces.raw, parents, device)
+    if not faces.hidden:
+        return raw
+    variants = draw_variants(parents, copies, faces.counts[parents], faces.augment, faces.key)
+    some = (variants >= 0).to(device)
+    # Rows of faces without variants may end behind the last one.
+    rows = (faces.first[parents] + variants.clamp(min=0)).clamp(max=len(next(iter(faces.hidden.values()))) - 1)
+    hidden = _fetch(faces.hidden, rows, device)
+    return {name: torch.where(some[:, None, None], hidden[name], raw[name]) for name in raw}
 
 
 def _fetch(arrays: Arrays, rows: Tensor, device: str) -> dict[str, Tensor]:

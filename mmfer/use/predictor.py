@@ -19,6 +19,7 @@ import numpy as np
 
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.data.cutting import cut_face, face_detector
+from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, absent
 from mmfer.face.detection import WEAK, Detection, detect
 from mmfer.face.hog import hog, to_half
@@ -78,9 +79,9 @@ class Predictor:
         self.model, self.workers, self.min_score, self._folder = model, workers, min_score, folder
         self._temperature = model.facts["result"].get("temperature", 1.0)
         self._sets = model.facts["result"].get("sets")
-        extract = model.facts["made_by"]
-        self._extract = ExtractParams(**extract["params"])
-        self._clean = CleanParams(**extract["from"]["from"]["params"])
+        made_by = model.facts["made_by"]
+        self._extract = ExtractParams(**params_of(made_by, "extract"))
+        self._clean = CleanParams(**params_of(made_by, "clean"))
 
     @classmethod
     def load(cls, path: Path | str | None = None, workers: int = 2, min_score: float = WEAK) -> "Predictor":

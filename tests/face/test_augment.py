@@ -170,7 +170,7 @@ def test_only_kept_training_faces_have_copies(tmp_path):
 def test_duplicates_of_held_out_faces_are_not_trained_on(tmp_path):
     clean = open_faceset(write_tiny(tmp_path) / "clean")
     clean.index.loc[[0, 1], "duplicate_of_test"] = True
-    index = pd.concat(augment.copied_index(clean, 3))
+    index = pd.concat(augment.copied_index(clean, None, AugmentParams(copies=3)))
     assert not {0, 1} & set(index["parent"])
 
 
@@ -178,7 +178,7 @@ def test_copies_of_test_faces_do_not_validate(tmp_path):
     clean = open_faceset(write_tiny(tmp_path) / "clean")
     validating = clean.index.index[clean.index["split"] == "val"]
     clean.index.loc[validating[:2], "duplicate_of_test"] = True
-    index = pd.concat(augment.copied_index(clean, 3))
+    index = pd.concat(augment.copied_index(clean, None, AugmentParams(copies=3)))
     assert set(index["parent"][index["split"] == "val"]) == set(validating[2:])
 
 

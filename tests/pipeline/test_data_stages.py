@@ -14,7 +14,7 @@ from mmfer.errors import MmferError
 from tools import stage_deps
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = ["clean", "augment", "extract", "perturb"]
+STAGES = ["clean", "hide", "augment", "extract", "perturb"]
 
 
 @pytest.mark.parametrize("stage", ["download", *STAGES])

@@ -22,6 +22,7 @@ OTHER = """
       kind: synthetic
       seed: 1
     clean: {}
+    hide: {}
     augment:
       copies: 7 # fewer
     extract: {}
@@ -49,19 +50,22 @@ def of(stage, sets=SETS, systems=SYSTEMS):
     return {f"{stage}@{dataset}" for dataset in sets}
 
 
-ORDER = ("download", "clean", "augment", "extract", "perturb", "train", "evaluate", "robustness", "sheets", "study")
+OF_DATA = ("download", "clean", "hide", "augment", "extract", "perturb", "sheets", "study")
+ORDER = (*OF_DATA, "train", "evaluate", "robustness")
 EVERYTHING = {"report"}.union(*(of(stage) for stage in ORDER))
 AFTER = {  # stages that come after one
     "source": set(ORDER),
     "clean": set(ORDER) - {"download"},
-    "augment": set(ORDER) - {"download", "clean"},
-    "extract": set(ORDER) - {"download", "clean", "augment"},
+    "hide": set(ORDER) - {"download", "clean"},
+    "augment": set(ORDER) - {"download", "clean", "hide"},
+    "extract": set(ORDER) - {"download", "clean", "hide", "augment"},
     "train": {"train", "evaluate", "robustness", "study"},
     "evaluate": {"evaluate", "study"},
     "perturb": {"perturb", "robustness", "sheets", "study"},
 }
 OF_BLOCKS = {
     "clean": {"eye_height_px": 19.0},
+    "hide": {"variants": 2},
     "augment": {"mirror": 0.4},
     "extract": {"orientations": 8},
     "train": {"learning_rate": 0.002},

@@ -14,7 +14,7 @@ from mmfer.data.faceset import open_faceset
 from tests.hollow import ROOT, ran, run, write_hollow
 from tests.tiny import write_tiny
 
-FACESETS = {"download": "raw", "clean": "clean", "augment": "augmented", "extract": "features"}
+FACESETS = {"download": "raw", "clean": "clean", "hide": "hidden", "augment": "augmented", "extract": "features"}
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pandas as pd
 from PIL import Image
 
 from mmfer.config import StudyParams
-from mmfer.data.faceset import FaceSet
-from mmfer.report import figures
+from mmfer.data.faceset import FaceSet, open_faceset
+from mmfer.report import figures, sheets
 from mmfer.report.sheets import four_faces, write_sheets
 
 
@@ -22,6 +22,17 @@ def test_the_four_faces_are_found_ones_of_four_classes_and_do_not_depend_on_resu
     assert (rows == four_faces(faces, 0)).all()
 
 
+def test_hidden_faces_are_shown_where_there_are_some(data, tmp_path, monkeypatch):
+    hidden = open_faceset(data / "hidden")
+    sheets.hidden(hidden, tmp_path / "hidden.png")
+    assert not (tmp_path / "hidden.png").exists()
+    shown = []
+    monkeypatch.setattr(figures, "contact_sheet", lambda images, *_, **__: shown.append(images))
+    images = np.zeros((70, 48, 48), np.uint8)
+    sheets.hidden(FaceSet(tmp_path, "d", ["a"], 70, {"images": images}), tmp_path / "hidden.png")
+    assert shown[0].shape == (60, 48, 48)
+
+
 def test_sheets_show_rejected_images_copies_and_conditions(data, monkeypatch):
     shown, draw = {}, figures.contact_sheet
 
@@ -35,7 +46,7 @@ def test_sheets_show_rejected_images_copies_and_conditions(data, monkeypatch):
     assert names == ["conditions.png", "copies.png", "faces.png", "modalities.png", "perturbed.png", "rejected.png"]
     raw = np.load(data / "raw/images.npy")
     np.testing.assert_array_equal(shown["rejected.png"], raw[9::10])  # the tiny set rejects each tenth image
-    assert len(shown["perturbed.png"]) == 8 + 1 + 15  # the paper's conditions, the clean face, a corruption each
+    assert len(shown["perturbed.png"]) == 10 + 1 + 15  # the paper's conditions, the clean face, a corruption each
     for name in names:
         with Image.open(data / "sheets" / name) as picture:
             assert picture.mode == "P"

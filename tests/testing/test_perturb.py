@@ -72,7 +72,7 @@ def test_a_turn_and_a_shift_move_points_as_opencv_does():
 def test_every_condition_is_there():
     names = list(conditions(PerturbParams(severities=[1, 5])))
     assert names[0] == "clean"
-    assert len(names) == 9 + 15 * 2
+    assert len(names) == 11 + 15 * 2
     assert all(f"{name} 5" in names for name in CORRUPTIONS)
 
 
@@ -204,7 +204,7 @@ def test_the_same_bytes_come_out_for_any_number_of_workers_and_a_draw_is_a_part_
     drawn = write_perturbed(face_data, tmp_path / "drawn", params, 1)
     everything, _ = perturbed
     part = np.isin(everything.index["parent"], drawn.index["parent"])
-    assert part.sum() == 24 * 10
+    assert part.sum() == 26 * 10
     for name in ("images", "landmarks", "hog"):
         np.testing.assert_array_equal(everything.array(name)[part], drawn.array(name))
 

@@ -29,6 +29,7 @@ from tests.tiny import write_tiny
 PARAMS = {
     "defaults": {
         "clean": {},
+        "hide": {},
         "augment": {"copies": 3, "mirror": 0.0},
         "extract": {},
         "train": {"epochs": 2, "batch_size": 16, "seeds": [0, 1], "precision": "float32", "mixup": 0.0},
@@ -37,7 +38,7 @@ PARAMS = {
     },
     "datasets": {
         "tiny": {"source": {"kind": "synthetic"}}
-        | {block: {} for block in ("clean", "augment", "extract", "train", "evaluate", "perturb")}
+        | {block: {} for block in ("clean", "hide", "augment", "extract", "train", "evaluate", "perturb")}
     },
     "systems": {
         "agrawal": {"filters": [2, 2]},

@@ -8,11 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mmfer.config import AugmentParams, ExtractParams, TrainParams
+from mmfer.config import AugmentParams, ExtractParams, HideParams, TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
+from mmfer.face.hide import write_hidden
 from mmfer.training import feed as feeds
 from mmfer.training import loop
 from mmfer.training.feed import open_feed
@@ -25,9 +26,9 @@ BLOCK = {"kind": "compact", "channels": [8, 16], "blocks": 1, "landmarks_hidden"
 PARAMS = {"batch_size": 16, "device": "cpu", "precision": "float32", "mixup": 0.2, "ema": 0.9}
 
 
-def make(data, mode, copies=3, **extract):
+def make(data, mode, copies=3, hidden=0.0, **extract):
     """Augmented and features of a tiny data set, copies stored or not."""
-    augment = AugmentParams(mode=mode, copies=copies)
+    augment = AugmentParams(mode=mode, copies=copies, hidden=hidden)
     write_augmented(data / "raw", data / "clean", data / "augmented", augment, 1)
     write_features(data / "augmented", data / "clean", data / "features", ExtractParams(**extract), 1)
     return data
@@ -55,6 +56,21 @@ def test_a_pass_of_online_copies_trains_the_same_weights_as_stored_ones(data):
     assert all(torch.equal(expected[name], value) for name, value in weights.items())
     assert online.curves.equals(stored.curves)
     assert online.summary == stored.summary  # rows too: a pass is as long
+
+
+def test_online_copies_of_hidden_faces_are_the_stored_ones(data):
+    write_hidden(data / "raw", data / "clean", data / "hidden", HideParams(variants=2), 1)
+    stored = feed_of(make(data, "stored", copies=6, hidden=0.5))
+    index = open_faceset(data / "augmented").index
+    online = feed_of(make(data, "online", copies=6, hidden=0.5))
+    rows = np.flatnonzero(index["trainable"])
+    assert (index["variant"][rows] >= 0).sum() > 50
+    parents = open_faceset(data / "augmented").index["parent"].to_numpy()
+    faces = torch.from_numpy(np.searchsorted(parents, index["parent"].to_numpy()[rows]))
+    made = online.samples(faces, torch.from_numpy(index["copy"].to_numpy(np.int64)[rows]))
+    expected = stored.fetch(torch.from_numpy(rows))
+    assert all(torch.equal(made[name], values) for name, values in expected.items())
+    assert len(feeds.all_arrays(online)) == 4 + 3 + 3  # a run's hash reads the variants too
 
 
 def test_the_second_pass_sees_other_copies(data):
