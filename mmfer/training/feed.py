@@ -15,12 +15,8 @@ import torch
 from torch import Tensor
 
 from mmfer.config import AugmentParams, ExtractParams
-<<<<<<< HEAD
-from mmfer.data.faceset import FaceSet, open_faceset, read_index
+from mmfer.data.faceset import FaceSet, check_made_of, open_faceset, read_index
 from mmfer.data.votes import vote_columns, votes_of
-=======
-from mmfer.data.faceset import FaceSet, check_made_of, open_faceset
->>>>>>> a8b1623 (Stage hide: training faces with a part hidden are found anew, and a share of the copies is made of them; dark glasses and a mask among the conditions of the robustness stage)
 from mmfer.errors import MmferError
 from mmfer.face.augment import draw_key, draw_variants
 from mmfer.face.hide import open_hidden, places
