@@ -17,13 +17,25 @@ import pandas as pd
 import typer
 from pydantic import Field
 
-from mmfer.config import AugmentParams, Block, ExtractParams, Name, Seed, TrainParams, check, pick, read_yaml
-from mmfer.data.faceset import open_faceset
+from mmfer.config import (
+    AugmentParams,
+    Block,
+    ExtractParams,
+    HideParams,
+    Name,
+    Seed,
+    TrainParams,
+    check,
+    pick,
+    read_yaml,
+)
+from mmfer.data.faceset import open_faceset, params_of
 from mmfer.data.pack import read_pack
 from mmfer.data.splits import split_rows
 from mmfer.errors import run_app
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
+from mmfer.face.hide import write_hidden
 from mmfer.files import new_file, write_csv, write_text
 from mmfer.parallel import cores
 from mmfer.params import read_changed
@@ -65,6 +77,7 @@ class Change(Block):
 
     system: dict[str, Any] = Field({})
     train: dict[str, Any] = Field({})
+    hide: dict[str, Any] = Field({})
     augment: dict[str, Any] = Field({})
 
 
@@ -94,6 +107,7 @@ class Recipe(NamedTuple):
 
     system: dict[str, Any]
     train: TrainParams
+    hide: HideParams
     augment: AugmentParams
     extract: ExtractParams
 
@@ -105,7 +119,7 @@ def read_trials(path: Path) -> tuple[Trials, dict[str, Recipe]]:
     blocks, train = params.dataset(listed.dataset), params.train(listed.dataset, listed.system)
     train = train.model_copy(update={"seeds": listed.seeds})
     system = {"kind": listed.system} | params.system(listed.system)
-    start = Recipe(system, train, blocks.augment, blocks.extract)
+    start = Recipe(system, train, blocks.hide, blocks.augment, blocks.extract)
     recipes: dict[str, Recipe] = {}
     for trial in listed.trials:
         where = f"{path}: {trial.name}"
@@ -118,8 +132,9 @@ def _changed(recipe: Recipe, change: Change, where: str) -> Recipe:
     system = change.system if "kind" in change.system else recipe.system | change.system
     system_params("system", system, where)
     train = check(TrainParams, recipe.train.model_dump() | change.train, f"{where}: train")
+    hide = check(HideParams, recipe.hide.model_dump() | change.hide, f"{where}: hide")
     augment = check(AugmentParams, recipe.augment.model_dump() | change.augment, f"{where}: augment")
-    return recipe._replace(system=system, train=train, augment=augment)
+    return recipe._replace(system=system, train=train, hide=hide, augment=augment)
 
 
 @app.command()
@@ -152,13 +167,17 @@ def data_of(recipe: Recipe, source: Path, out: Path) -> Path:
         if not (opened / "clean").exists():
             read_pack(source, opened)
         source = opened
-    said = json.dumps([recipe.augment.model_dump(), recipe.extract.model_dump()])
+    said = json.dumps([block.model_dump() for block in (recipe.hide, recipe.augment, recipe.extract)])
     target = out / "data" / hashlib.sha256(said.encode()).hexdigest()[:12]
-    raw, clean, augmented, features = (target / name for name in ("raw", "clean", "augmented", "features"))
+    raw, clean, hidden, augmented, features = (
+        target / name for name in ("raw", "clean", "hidden", "augmented", "features")
+    )
     target.mkdir(parents=True, exist_ok=True)
     for link in (raw, clean):
         if not link.exists():
             link.symlink_to((source / link.name).resolve())
+    if recipe.augment.hidden and not hidden.exists():
+        write_hidden(raw, clean, hidden, recipe.hide, cores())
     if not augmented.exists():
         write_augmented(raw, clean, augmented, recipe.augment, cores())
     if not features.exists():
@@ -178,11 +197,12 @@ def _model_of(done: list[dict[str, Any]], recipe: Recipe, seed: int) -> dict[str
 
 def _same(facts: dict[str, Any], recipe: Recipe) -> bool:
     """Whether a model is of a recipe; options that were added since it was trained have their defaults."""
-    train, augment = TrainParams(**facts["train"]), AugmentParams(**facts["made_by"]["from"]["params"])
-    extract = ExtractParams(**facts["made_by"]["params"])
+    train, made_by = TrainParams(**facts["train"]), facts["made_by"]
+    augment, extract = AugmentParams(**params_of(made_by, "augment")), ExtractParams(**params_of(made_by, "extract"))
+    hide = HideParams(**params_of(made_by, "hide")) if augment.hidden else recipe.hide
     system, wanted = system_params("system", facts["params"]), system_params("system", recipe.system)
     alike = train.model_dump(exclude=set(ELSEWHERE)) == recipe.train.model_dump(exclude=set(ELSEWHERE))
-    return alike and (augment, extract, system) == (recipe.augment, recipe.extract, wanted)
+    return alike and (hide, augment, extract, system) == (recipe.hide, recipe.augment, recipe.extract, wanted)
 
 
 @app.command()

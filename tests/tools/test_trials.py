@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mmfer.config import TrainParams
-from mmfer.data.faceset import open_faceset
+from mmfer.data.faceset import open_faceset, params_of
 from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
 from mmfer.training import campaign
@@ -26,6 +26,12 @@ TRIALS = [
     {"name": "base", "change": {"train": {"epochs": 1}, "augment": {"mode": "online"}}, "why": "as it was"},
     {"name": "sgd", "of": "base", "change": {"train": {"optimizer": "sgd", "beta1": 0.5}}, "why": "another optimiser"},
     {"name": "erase", "of": "sgd", "change": {"augment": {"erase": 1.0}}, "why": "less to see", "kept": True},
+    {
+        "name": "hidden",
+        "of": "base",
+        "change": {"hide": {"variants": 1}, "augment": {"hidden": 0.5}},
+        "why": "a part is hidden",
+    },
     {"name": "wide", "of": "base", "change": {"system": {"kind": "agrawal", "filters": [3, 2]}}, "why": "wider"},
 ]
 
@@ -76,18 +82,20 @@ def facts_of(home, table):
 
 
 def test_each_trial_is_trained_with_its_changes_and_those_of_what_it_changes(folder):
-    base, sgd, erase, wide = (facts_of(folder, (trial["name"], 1)) for trial in TRIALS)
+    base, sgd, erase, hidden, wide = (facts_of(folder, (trial["name"], 1)) for trial in TRIALS)
     plain = PARAMS["defaults"]["train"] | {"epochs": 1, "seeds": [0, 1]}
     assert base["train"] == TrainParams(**plain).model_dump()
     assert sgd["train"] == erase["train"] == base["train"] | {"optimizer": "sgd", "beta1": 0.5}
-    augments = [facts["made_by"]["from"]["params"] for facts in (base, sgd, erase)]
+    augments = [params_of(facts["made_by"], "augment") for facts in (base, sgd, erase, hidden)]
     assert augments[0] == augments[1] != augments[2] == augments[0] | {"erase": 1.0}
+    assert augments[3] == augments[0] | {"hidden": 0.5}
+    assert params_of(hidden["made_by"], "hide")["variants"] == 1
     assert (augments[0]["mode"], augments[0]["copies"]) == ("online", 3)
     assert (base["params"]["filters"], wide["params"]["filters"]) == ([2, 2], [3, 2])
 
 
 def test_each_trial_gets_its_first_seed_before_any_gets_its_second(folder):
-    said = re.findall(r"^\[\d/8\] tiny (\w+) seed(\d)$", (folder / "said.txt").read_text(), re.MULTILINE)
+    said = re.findall(r"^\[\d+/10\] tiny (\w+) seed(\d)$", (folder / "said.txt").read_text(), re.MULTILINE)
     assert said == [(trial["name"], seed) for seed in "01" for trial in TRIALS]
 
 
