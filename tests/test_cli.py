@@ -99,6 +99,16 @@ def test_an_uncertain_face_is_given_all_its_candidates(run, photos, monkeypatch)
     assert (row["expression"], row["candidates"]) == ("happy", "happy sad")
 
 
+def test_hidden_parts_are_told(run, photos, monkeypatch):
+    masked = replace(face(0.6), visible={"brows": 0.99, "eyes": 0.5, "nose": 0.4, "mouth": 0.0321, "jaw": 0.6})
+    monkeypatch.setattr(FakePredictor, "predict", lambda self, pictures: [[masked] for _ in pictures])
+    assert "score 0.50, hidden: nose, mouth\n" in run(photos / "light.png").stdout
+    (row,) = csv.DictReader(io.StringIO(run(photos / "light.png", "--csv").stdout))
+    assert (row["visible_brows"], row["visible_mouth"]) == ("0.99", "0.0321")
+    (shown,) = json.loads(run(photos / "light.png", "--json").stdout)
+    assert shown["faces"][0]["visible"] == masked.visible
+
+
 def test_csv_has_a_row_for_each_face_and_for_each_photo_without(run, photos):
     rows = list(csv.DictReader(io.StringIO(run(photos, "--csv").stdout)))
     assert [row["expression"] for row in rows] == ["", "happy"]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from mmfer.config import FACE_PX, CleanParams
 from mmfer.data.cutting import find_boxes
-from mmfer.face.shape_predictor import find_landmarks, load_shape_model
+from mmfer.face.shape_predictor import find_landmarks, find_landmarks_and_leaves, load_shape_model
 
 CHUNK = 256  # faces that a thread takes at a time
 STRICT, WEAK = 0.0, -0.7
@@ -29,22 +29,29 @@ def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[n
 
     Landmarks are in pixels of the image; where no face was found they are fitted to the whole image.
     """
+    return find_faces_and_leaves(images, params, workers, 0)[:2]
+
+
+def find_faces_and_leaves(
+    images: np.ndarray, params: CleanParams, workers: int, rounds: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `find_faces` -> scores, landmarks, and leaves (N, rounds, T) uint8 of the shape predictor's last rounds."""
     load_shape_model()  # before the threads, each of which would read it
     size = min(CHUNK, max(-(-len(images) // workers), 1))  # a few faces are shared among all workers too
     starts = range(0, len(images), size)
 
-    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
-        return _find_chunk(images[start : start + size], params)
+    def work(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return _find_chunk(images[start : start + size], params, rounds)
 
     silent = True if len(images) <= CHUNK else None  # None: where no terminal is attached
     with ThreadPoolExecutor(workers) as pool:  # dlib releases the GIL
         parts = pool.map(work, starts)
         done = list(tqdm(parts, total=len(starts), desc="faces", unit="chunk", leave=False, disable=silent))
-    scores, landmarks = zip(*done, strict=True)
-    return np.concatenate(scores), np.concatenate(landmarks)
+    scores, landmarks, leaves = map(np.concatenate, zip(*done, strict=True))
+    return scores, landmarks, leaves
 
 
-def _find_chunk(images: np.ndarray, params: CleanParams) -> tuple[np.ndarray, np.ndarray]:
+def _find_chunk(images: np.ndarray, params: CleanParams, rounds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     side, border = params.detect_px, params.border_px
     factor = side / FACE_PX
     frame = (border, border, border + side - 1, border + side - 1)
@@ -57,7 +64,8 @@ def _find_chunk(images: np.ndarray, params: CleanParams) -> tuple[np.ndarray, np
         if len(found):
             scores[row], boxes[row] = values.max(), found[values.argmax()]
     # Pixel centres: x of the enlarged image is factor * (x + 0.5) - 0.5 + border.
-    return scores, (find_landmarks(large, boxes) - border + 0.5) / factor - 0.5
+    points, leaves = find_landmarks_and_leaves(large, boxes, rounds)
+    return scores, (points - border + 0.5) / factor - 0.5, leaves
 
 
 def predict_landmarks(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmfer.config import CleanParams, ExtractParams
-from mmfer.face.detection import find_faces, predict_landmarks
+from mmfer.face.detection import find_faces_and_leaves, predict_landmarks
 from mmfer.face.geometry import alignment, warp
 from mmfer.face.hog import hog, to_half
 from mmfer.face.points import move_landmarks
+from mmfer.face.visibility import ROUNDS, visible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,15 +28,18 @@ if TYPE_CHECKING:
 Stored = dict[str, np.ndarray]  # images, landmarks and hog, as FaceSets store them
 
 
-def see(faces: np.ndarray, clean: CleanParams, extract: ExtractParams, workers: int) -> tuple[Stored, np.ndarray]:
-    """Raw faces (n, 48, 48) uint8 -> what is stored of them, aligned, and whether each was found (n,).
+def see(
+    faces: np.ndarray, clean: CleanParams, extract: ExtractParams, workers: int
+) -> tuple[Stored, np.ndarray, np.ndarray]:
+    """Raw faces (n, 48, 48) uint8 -> what is stored of them, aligned, whether each was found (n,), and visibility.
 
-    To the bit what the stages clean, augment (copy 0) and extract make of the same images.
+    Visibility (n, 5) float32 is the probability that each of PARTS can be seen. The rest is to the bit what the stages
+    clean, augment (copy 0) and extract make of the same images.
     """
-    scores, landmarks = find_faces(faces, clean, workers)
+    scores, landmarks, leaves = find_faces_and_leaves(faces, clean, workers, ROUNDS)
     found = ~np.isnan(scores)
     transforms = alignment(landmarks, found, clean)
-    return describe(warp(faces, transforms), landmarks, transforms, extract), found
+    return describe(warp(faces, transforms), landmarks, transforms, extract), found, visible(leaves)
 
 
 def describe(images: np.ndarray, landmarks: np.ndarray, transforms: np.ndarray, params: ExtractParams) -> Stored:

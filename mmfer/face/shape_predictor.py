@@ -36,14 +36,25 @@ def find_landmarks(images: np.ndarray, boxes: np.ndarray, of: np.ndarray | None 
 
     All are whole pixels. `of` (N,) is the image of each box; without it box i is of image i.
     """
+    return find_landmarks_and_leaves(images, boxes, 0, of)[0]
+
+
+def find_landmarks_and_leaves(
+    images: np.ndarray, boxes: np.ndarray, rounds: int, of: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `find_landmarks` -> landmarks (N, 68, 2) float32, and leaves (N, rounds, T) uint8.
+
+    The leaves are those that each face fell into in the trees of the last rounds, numbered from left to right.
+    """
     of = np.arange(len(boxes)) if of is None else of
     images, boxes, model = np.ascontiguousarray(images), np.asarray(boxes, np.float64), load_shape_model()
+    leaves = np.empty((len(boxes), rounds, model.thresholds.shape[1]), np.uint8)
     shapes = np.tile(model.initial, (len(boxes), 1))
     for start in range(0, len(boxes), BATCH):
         rows = slice(start, start + BATCH)
-        _fit(images, boxes[rows], of[rows], model, shapes[rows])
+        _fit(images, boxes[rows], of[rows], model, shapes[rows], leaves[rows])
     corner, size = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
-    return np.floor(corner + size * shapes.reshape(-1, POINTS, 2) + 0.5).astype(np.float32)
+    return np.floor(corner + size * shapes.reshape(-1, POINTS, 2) + 0.5).astype(np.float32), leaves
 
 
 @numba.njit(nogil=True, cache=True)
@@ -53,8 +64,10 @@ def _fit(
     of: np.ndarray,  # (n,) int: the image of each box
     model: ShapeModel,
     shapes: np.ndarray,  # (n, 136) float32, filled with the points in units of the boxes
+    leaves: np.ndarray,  # (n, k, T) uint8, filled for the last k rounds
 ) -> None:
     rounds, trees, splits = model.thresholds.shape
+    first = rounds - leaves.shape[1]
     pixels = np.empty((len(boxes), model.anchors.shape[1]), np.uint8)
     for r in range(rounds):
         for i in range(len(boxes)):
@@ -66,6 +79,8 @@ def _fit(
                 while node < splits:
                     difference = np.float32(seen[pairs[node, 0]]) - np.float32(seen[pairs[node, 1]])
                     node = 2 * node + (1 if difference > thresholds[node] else 2)
+                if r >= first:
+                    leaves[i, r - first, t] = node - splits
                 move = moves[node - splits]
                 for k in range(len(shape)):
                     shape[k] += move[k]

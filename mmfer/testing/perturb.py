@@ -171,7 +171,7 @@ def _write_changed(data: Path, folder: Path, rows: slice, params: PerturbParams)
     for row, name in zip(index["parent"], index["condition"], strict=True):
         stream = np.random.default_rng([params.seed, zlib.crc32(name.encode()), row])
         faces.append(changes[name](raw.images[row], clean.landmarks[row], stream))
-    seen, found = see(np.stack(faces), cleaning, extract, 1)
+    seen, found, _ = see(np.stack(faces), cleaning, extract, 1)
     for name, array in seen.items():
         write_rows(folder, name, rows.start, array)
     return found

@@ -218,6 +218,7 @@ def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
         others = f"; it may as well be {' or '.join(face.candidates[1:])}" if face.uncertain else ""
         place.markdown(f"Most probably **{face.expression}**, {share}{others}")
         place.html(bars(face.probabilities))
+        hidden_part(place, face)
         return
     was, now = (of.probabilities[before.expression] for of in (before, face))
     same = face.expression == before.expression
@@ -226,6 +227,14 @@ def verdict_part(place: Any, face: Face, before: Face | None = None) -> None:
     place.markdown(f"{lead} {name}: {was:.0%} → {now:.0%} ({100 * (now - was):+.0f} points)")
     place.html(bars(face.probabilities, before.probabilities))
     place.caption("Orange marks: the photo as it was.")
+    hidden_part(place, face)
+
+
+def hidden_part(place: Any, face: Face) -> None:
+    """Which parts of a face can probably not be seen, where there are such."""
+    if face.hidden:
+        parts = ", ".join(f"{part} ({1 - face.visible[part]:.0%})" for part in face.hidden)
+        place.caption(f"Probably hidden: {parts}.")
 
 
 def reasons_part(title: str, predictor: Predictor, seen: dict[str, np.ndarray], explanation: Explanation) -> None:

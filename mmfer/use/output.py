@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from mmfer.face.points import PARTS
 from mmfer.use.media import Fault, Picture
 from mmfer.use.predictor import Face
 
@@ -45,7 +46,8 @@ def _face_lines(number: int, face: Face, block: str) -> list[str]:
     x0, y0, x1, y1 = (round(edge) for edge in face.box)
     weak = ", weak: nothing better was found" if face.score < 0 else ""
     said = " or ".join(face.candidates) if face.uncertain else face.expression
-    head = f"  {number}  {said}  at {x0},{y0}, {x1 - x0} x {y1 - y0}, score {face.score:.2f}{weak}"
+    hidden = f", hidden: {', '.join(face.hidden)}" if face.hidden else ""
+    head = f"  {number}  {said}  at {x0},{y0}, {x1 - x0} x {y1 - y0}, score {face.score:.2f}{weak}{hidden}"
     wide = max(map(len, face.probabilities))
     ordered = sorted(face.probabilities.items(), key=lambda pair: -pair[1])
     bars = [f"     {name:<{wide}} {v:6.1%} {block * round(BAR * v)}".rstrip() for name, v in ordered]
@@ -72,7 +74,8 @@ def json_list() -> Iterator[Add]:
 def csv_rows(classes: list[str]) -> Iterator[Add]:
     """A row for each face; a picture without one has a row with empty cells, a fault none."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(["source", "frame", "x0", "y0", "x1", "y1", "score", "expression", *classes, "candidates"])
+    seen = [f"visible_{part}" for part in PARTS]
+    rows.writerow(["source", "frame", "x0", "y0", "x1", "y1", "score", "expression", *classes, "candidates", *seen])
 
     def add(item: Picture | Fault, faces: list[Face]) -> None:
         if isinstance(item, Fault):
@@ -80,9 +83,9 @@ def csv_rows(classes: list[str]) -> Iterator[Add]:
         for face in faces:
             row = face.as_dict()
             said = [row["expression"], *(row["probabilities"][name] for name in classes), " ".join(face.candidates)]
-            rows.writerow([item.source, item.frame, *row["box"], row["score"], *said])
+            rows.writerow([item.source, item.frame, *row["box"], row["score"], *said, *row["visible"].values()])
         if not faces:
-            rows.writerow([item.source, item.frame] + [None] * (7 + len(classes)))
+            rows.writerow([item.source, item.frame] + [None] * (7 + len(classes) + len(PARTS)))
         sys.stdout.flush()
 
     yield add

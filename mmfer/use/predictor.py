@@ -25,6 +25,7 @@ from mmfer.face.detection import WEAK, Detection, detect
 from mmfer.face.hog import hog, to_half
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
+from mmfer.face.visibility import named
 from mmfer.training.calibration import class_sets, tempered
 from mmfer.use.onnx_model import GRAPH, load_onnx
 
@@ -43,11 +44,17 @@ class Face:
     probabilities: dict[str, float]
     image: np.ndarray = field(repr=False, compare=False)  # (48, 48) uint8, what was classified
     candidates: tuple[str, ...] = ()  # the most probable first; () where the model promises nothing
+    visible: dict[str, float] = field(default_factory=dict)  # brows, eyes, nose, mouth, jaw: probability to be seen
 
     @property
     def uncertain(self) -> bool:
         """Whether the true expression may as well be another of the candidates."""
         return len(self.candidates) > 1
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The parts that can probably not be seen."""
+        return tuple(part for part, probability in self.visible.items() if probability < 0.5)
 
     def as_dict(self) -> dict[str, Any]:
         """All but the image, ready for JSON."""
@@ -58,6 +65,7 @@ class Face:
             "candidates": list(self.candidates),
             "uncertain": self.uncertain,
             "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+            "visible": {part: round(value, 4) for part, value in self.visible.items()},
             "landmarks": [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
         }
 
@@ -116,14 +124,15 @@ class Predictor:
         crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
         if not crops:
             return [[] for _ in images]
-        rows = zip(crops, self.model.predict(self.see(np.stack(crops))), strict=True)
+        stored, _, visible = see(np.stack(crops), self._clean, self._extract, self.workers)
+        rows = zip(crops, self.model.predict(stored), visible, strict=True)
         return [[self._face(face, *next(rows)) for face in faces] for faces in found]
 
-    def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray) -> Face:
-        named = self._named(tempered(probabilities[None], self._temperature)[0])
+    def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray, visible: np.ndarray) -> Face:
+        classes = self._named(tempered(probabilities[None], self._temperature)[0])
         points = [(x, y) for x, y in found.landmarks.tolist()]
-        box, score, expression = tuple(found.box.tolist()), float(found.score), max(named, key=named.__getitem__)
-        return Face(box, score, points, expression, named, image, self._candidates(probabilities))
+        box, score, expression = tuple(found.box.tolist()), float(found.score), max(classes, key=classes.__getitem__)
+        return Face(box, score, points, expression, classes, image, self._candidates(probabilities), named(visible))
 
     def _candidates(self, plain: np.ndarray) -> tuple[str, ...]:
         """Plain probabilities (C,) of a face -> its candidates (mmfer.training.calibration)."""
@@ -151,8 +160,7 @@ class Predictor:
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Faces uint8 (N, 48, 48) -> aligned images, landmarks and HOG: to the bit what the stages store of them."""
-        seen, _ = see(images, self._clean, self._extract, self.workers)
-        return seen
+        return see(images, self._clean, self._extract, self.workers)[0]
 
     def explain(self, face: Face | np.ndarray) -> Explanation:
         """What carried the decision on one face: a Face that `predict` found, or an image (48, 48) uint8."""

@@ -20,6 +20,7 @@ from mlflow.types.schema import Array, ColSpec, DataType, Object, Property, Sche
 from packaging.requirements import Requirement
 
 from mmfer.errors import MmferError
+from mmfer.face.points import PARTS
 from mmfer.use.media import decode
 from mmfer.use.predictor import Predictor
 
@@ -60,6 +61,7 @@ def signature(classes: list[str]) -> ModelSignature:
             Property("candidates", Array(DataType.string)),
             Property("uncertain", DataType.boolean),
             Property("probabilities", Object([Property(name, number) for name in classes])),
+            Property("visible", Object([Property(part, number) for part in PARTS])),
             Property("landmarks", Array(numbers)),
         ]
     )
@@ -86,7 +88,7 @@ def write_served(folder: Path, model: Path, run_id: str | None = None) -> None:
     package, facts = Path(__file__).parents[1], json.loads((model / "model.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as temporary:
         code = Path(temporary) / package.name
-        shutil.copytree(package, code, ignore=shutil.ignore_patterns("weights", "__pycache__"))
+        shutil.copytree(package, code, ignore=shutil.ignore_patterns("compact", "__pycache__"))
         save_model(
             folder,
             python_model=__file__,

@@ -102,6 +102,12 @@ def test_an_uncertain_face_is_said_to_be_one(show):
     assert "Most probably **happy**, 90%; it may as well be sad" in said(shown)
 
 
+def test_hidden_parts_are_named(show):
+    masked = replace(made_face(), visible={"eyes": 0.9, "nose": 0.3, "mouth": 0.02})
+    assert "Probably hidden: nose (70%), mouth (98%)." in said(show(masked))
+    assert "hidden:" not in said(show(made_face()))
+
+
 def test_of_several_faces_one_is_chosen(show):
     shown = show(made_face(), made_face(left=180.0, happy=0.3))
     assert shown.selectbox[0].options == ["1: happy", "2: sad"]

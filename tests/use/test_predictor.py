@@ -26,6 +26,8 @@ from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
 from mmfer.face.detection import detect
 from mmfer.face.extract import write_features
+from mmfer.face.points import PARTS
+from mmfer.face.prepare import see
 from mmfer.training.calibration import tempered
 from mmfer.training.models import load_model
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
@@ -153,6 +155,20 @@ def test_candidates_are_those_whose_plain_probability_reaches_the_bound(rendered
         expected = [name for value, name in named if value >= bound] or [face.expression]
         assert (list(face.candidates), face.uncertain) == (expected, len(expected) > 1)
         assert (face.as_dict()["candidates"], face.as_dict()["uncertain"]) == (expected, len(expected) > 1)
+
+
+def test_a_face_says_which_of_its_parts_can_be_seen(rendered, predictor):
+    """As what is seen of the image that was classified; with a covered mouth that one cannot."""
+    plain, masked = large(rendered[0][0], 200), large(rendered[0][0], 200)
+    (face,) = predictor.predict([plain])[0]
+    left, right, top = face.landmarks[48][0], face.landmarks[54][0], face.landmarks[33][1] + 3
+    masked[round(top) : round(face.landmarks[8][1]), round(left) - 12 : round(right) + 12] = 230
+    (covered,) = predictor.predict([masked])[0]
+    assert face.hidden == ()
+    assert "mouth" in covered.hidden
+    assert covered.as_dict()["visible"]["mouth"] < 0.5 < covered.as_dict()["visible"]["eyes"]
+    *_, expected = see(face.image[None], CleanParams(threshold=-1.0), ExtractParams(), 1)
+    assert list(face.visible.items()) == list(zip(PARTS, expected[0].tolist(), strict=True))
 
 
 def test_a_model_without_a_bound_has_no_candidates(rendered):
