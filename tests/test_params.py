@@ -132,9 +132,10 @@ def test_the_systems_of_the_paper_can_be_built_from_their_blocks(name):
 
 
 def test_the_comparison_has_every_kind_and_every_ablation_at_equal_widths():
-    params = params_of("comparison")
-    assert set(systems()) - {"compact", "se_fusion"} == {block["kind"] for block in params.systems.values()}
-    ablations = {name for name in CATALOGUE if name.startswith("ours_")}
+    params = params_of("comparison_cpu")
+    assert set(systems()) - {"se_fusion"} == {block["kind"] for block in params.systems.values()}
+    # Copies that are drawn online cannot be fewer for some systems.
+    ablations = {name for name in CATALOGUE if name.startswith("ours_") and not name.endswith(("_copy", "_copies"))}
     assert set(params.systems) >= ablations
     for name in ablations:
         for width in ("channels", "image_hidden", "landmarks_hidden", "hog_hidden"):
