@@ -58,6 +58,8 @@ def test_variants_are_found_anew_as_any_image_is(data):
     shares = hidden.index[[f"hidden_{part}" for part in PARTS]].to_numpy()
     assert ((shares >= 0) & (shares <= 1)).all()
     assert (shares.max(axis=1) > 0.3).mean() > 0.5
+    of_face = shares.reshape(-1, 3, len(PARTS))
+    assert (of_face[:, 0] != of_face[:, 1]).any(axis=1).mean() > 0.8
 
 
 def test_the_same_bytes_come_out_for_any_number_of_workers_and_another_seed_draws_others(data, tmp_path):
