@@ -12,7 +12,17 @@ from mmfer.config import PerturbParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
 from mmfer.testing.corruptions import CORRUPTIONS
-from mmfer.testing.perturb import conditions, distort_colour, drawn_rows, hide, lighten, move, write_perturbed
+from mmfer.testing.perturb import (
+    conditions,
+    distort_colour,
+    drawn_rows,
+    hide,
+    lighten,
+    move,
+    wear_glasses,
+    wear_mask,
+    write_perturbed,
+)
 from tests.faces import rendered_faces, write_faces
 
 PARAMS = PerturbParams(images=None, severities=[1])
@@ -67,6 +77,33 @@ def test_a_turn_and_a_shift_move_points_as_opencv_does():
     weights = cv2.moments(moved)
     centre = np.array([weights["m10"], weights["m01"]]) / weights["m00"]
     np.testing.assert_allclose(centre, matrix @ [31, 11, 1] + [2, -1], atol=0.1)
+
+
+def grey_at(face, points):
+    x, y = np.round(points).astype(int).T
+    return face[y, x].astype(int)
+
+
+def test_glasses_are_dark_before_the_eyes_and_leave_the_mouth():
+    for image, points in zip(*(part[:12] for part in rendered_faces()), strict=True):
+        worn = wear_glasses(image, points)
+        eyes = [points[36:42].mean(axis=0), points[42:48].mean(axis=0)]
+        assert (grey_at(worn, np.array(eyes)) == 15).all()
+        assert (grey_at(worn, points[36:48]) < 40).all()
+        assert (grey_at(worn, points[48:68]) == grey_at(image, points[48:68])).all()
+        assert 0.05 < (worn != image).mean() < 0.35
+
+
+def test_a_mask_is_light_from_nose_to_chin_and_leaves_the_eyes():
+    for image, points in zip(*(part[:12] for part in rendered_faces()), strict=True):
+        worn = wear_mask(image, points)
+        assert (grey_at(worn, points[48:68]) >= 180).all()
+        assert (grey_at(worn, points[31:36]) >= 180).all()
+        for eye in (points[36:42], points[42:48]):
+            assert (grey_at(worn, eye) == grey_at(image, eye)).mean() > 0.8
+        inside = worn[(worn != image) & (worn >= 185)]
+        assert (inside == 215).mean() > 0.4  # cloth; the folds are darker
+        assert (inside < 210).any()
 
 
 def test_every_condition_is_there():
