@@ -379,7 +379,8 @@ def _fault(fault: Any, model: type[Block]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown key; {suggest(keys[-1], owner.model_fields)}"
     if fault["type"] == "missing":
-        what = f"`{keys[-1]}: {{}}`, for the defaults" if keys[0] == "datasets" and len(keys) == 3 else "it"
+        block = (keys[0], len(keys)) in (("datasets", 3), ("defaults", 2))
+        what = f"`{keys[-1]}: {{}}`, for the defaults" if block else "it"
         return f"{where}: missing; add {what}"
     if fault["type"].startswith("union_tag"):
         return f"{where}.kind: take one of {', '.join(SOURCES)}"

@@ -1,4 +1,4 @@
-"""Stage augment: data/<dataset>/raw and clean -> data/<dataset>/augmented (thirty copies of each training face)."""
+"""Stage augment: data/<dataset>/raw, clean, hidden -> data/<dataset>/augmented (copies of each training face)."""
 
 from pathlib import Path
 from typing import Annotated

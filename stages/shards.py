@@ -16,11 +16,11 @@ def shards(
     dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names.")],
     rows: Annotated[int, typer.Option(min=1, help="Faces of a shard, at most.")] = 1_000_000,
     joined: Annotated[
-        Literal["clean", "augmented", "features"] | None,
+        Literal["clean", "hidden", "augmented", "features"] | None,
         typer.Option("--join", help="Join what a stage has made of all shards, so that networks can be trained on it."),
     ] = None,
 ) -> None:
-    """Cut the raw faces of DATASET into shards, which clean, augment and extract take as DATASET/0, DATASET/1, ..."""
+    """Cut the raw faces of DATASET into shards, which the stages clean to extract take as DATASET/0, DATASET/1, ..."""
     read_params().dataset(dataset)
     from mmfer.data.shards import cut, join
 

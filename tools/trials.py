@@ -32,7 +32,7 @@ from mmfer.config import (
 from mmfer.data.faceset import open_faceset, params_of
 from mmfer.data.pack import read_pack
 from mmfer.data.splits import split_rows
-from mmfer.errors import run_app
+from mmfer.errors import MmferError, run_app
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
 from mmfer.face.hide import write_hidden
@@ -134,6 +134,8 @@ def _changed(recipe: Recipe, change: Change, where: str) -> Recipe:
     train = check(TrainParams, recipe.train.model_dump() | change.train, f"{where}: train")
     hide = check(HideParams, recipe.hide.model_dump() | change.hide, f"{where}: hide")
     augment = check(AugmentParams, recipe.augment.model_dump() | change.augment, f"{where}: augment")
+    if augment.hidden and not hide.variants:
+        raise MmferError(f"{where}: augment.hidden = {augment.hidden} needs hide.variants: 1 or more")
     return recipe._replace(system=system, train=train, hide=hide, augment=augment)
 
 
@@ -167,7 +169,8 @@ def data_of(recipe: Recipe, source: Path, out: Path) -> Path:
         if not (opened / "clean").exists():
             read_pack(source, opened)
         source = opened
-    said = json.dumps([block.model_dump() for block in (recipe.hide, recipe.augment, recipe.extract)])
+    made = (*([recipe.hide] if recipe.augment.hidden else []), recipe.augment, recipe.extract)
+    said = json.dumps([block.model_dump() for block in made])
     target = out / "data" / hashlib.sha256(said.encode()).hexdigest()[:12]
     raw, clean, hidden, augmented, features = (
         target / name for name in ("raw", "clean", "hidden", "augmented", "features")

@@ -1,9 +1,9 @@
 """Shards: the faces of a data set in several folders of at most so many rows, so that no process holds more.
 
 data/big/raw is cut into data/big/0/raw, data/big/1/raw and so on. Each is a FaceSet as any other, of the data set
-big/0, big/1: the stages clean, augment and extract take such a name, each shard anywhere, in any order. What they have
-made of all of them is joined below data/big. Splits, folds and marks of duplicates are those of the whole: no image
-comes to train in one shard that tests in another. The random copies of big/1 are not those that big would have.
+big/0, big/1: the stages clean, hide, augment and extract take such a name, each shard anywhere, in any order. What they
+have made of all of them is joined below data/big. Splits, folds and marks of duplicates are those of the whole: no
+image comes to train in one shard that tests in another. The random copies of big/1 are not those that big would have.
 """
 
 from __future__ import annotations  # pandas takes 0.3 s to import
@@ -105,7 +105,9 @@ def _index(pieces: list[Piece]) -> Iterator[pd.DataFrame]:
     for faces, rows, before in pieces:
         for part in _slices(rows, PART):
             index = read_index(faces.folder, rows=part)
-            yield index.assign(parent=index["parent"] + np.int32(before)) if "parent" in index else index
+            yield index.assign(
+                **{name: index[name] + np.int32(before) for name in ("parent", "other") if name in index}
+            )
 
 
 def _slices(rows: slice, size: int) -> list[slice]:

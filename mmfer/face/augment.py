@@ -58,9 +58,9 @@ def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: 
     clean = open_faceset(clean_folder, needs=("transforms",))
     check_made_of(clean, raw)
     hidden = open_hidden(clean_folder, params)
-    if hidden:
+    if hidden is not None:
         check_made_of(hidden, clean)
-    made_by = {"stage": "augment", "params": params.model_dump(), "from": (hidden or clean).made_by}
+    made_by = {"stage": "augment", "params": params.model_dump(), "from": (clean if hidden is None else hidden).made_by}
     with new_faceset(target, raw.dataset, raw.classes, copied_index(clean, hidden, params), made_by) as folder:
         rows = count_rows(folder)
         create_array(folder, "images", (rows, FACE_PX, FACE_PX))
@@ -114,7 +114,7 @@ def random_copies(
     the FaceSet hidden that they are copies of, -1: of the face itself.
     """
     faces, own, alignments = raw.images, parents, clean.transforms[parents]
-    if hidden and variants is not None:
+    if hidden is not None and variants is not None:
         which = (parents, variants, places(hidden, len(clean))[0])
         faces, own = taken(raw.images, hidden.images, *which), np.arange(len(parents))
         alignments = taken(clean.transforms, hidden.transforms, *which)

@@ -22,7 +22,7 @@ def write_features(augmented: Path, clean: Path, target: Path, params: ExtractPa
     """
     faces = open_faceset(augmented, needs=("images", "transforms"))
     hidden = open_hidden(clean, AugmentParams(**faces.made_by["params"]))
-    check_made_of(faces, hidden or open_faceset(clean, needs=("landmarks",)))
+    check_made_of(faces, open_faceset(clean, needs=("landmarks",)) if hidden is None else hidden)
     made_by = {"stage": "extract", "params": params.model_dump(), "from": faces.made_by}
     with new_faceset(target, faces.dataset, faces.classes, faces.parts(), made_by) as folder:
         create_array(folder, "landmarks", (len(faces), N_POINTS, 2))
@@ -39,7 +39,7 @@ def _write_described(augmented: Path, clean: Path, folder: Path, rows: slice, pa
     index = read_index(augmented, ["parent", "variant"], rows)
     parents, variants = (index[name].to_numpy(np.int64) for name in ("parent", "variant"))
     landmarks = originals.landmarks[parents]
-    if hidden:
+    if hidden is not None:
         landmarks = taken(originals.landmarks, hidden.landmarks, parents, variants, places(hidden, len(originals))[0])
     seen = describe(faces.images[rows], landmarks, faces.transforms[rows], params)
     for name in ("landmarks", "hog"):

@@ -20,10 +20,12 @@ from mmfer.data.faceset import (
     create_array,
     new_faceset,
     open_faceset,
+    params_of,
     read_index,
     write_index,
     write_rows,
 )
+from mmfer.errors import MmferError
 from mmfer.face.detection import CHUNK, find_faces
 from mmfer.face.geometry import alignment
 from mmfer.face.occlude import hidden_shares, occlude
@@ -55,15 +57,14 @@ def write_hidden(raw_folder: Path, clean_folder: Path, target: Path, params: Hid
         folders = [path.absolute() for path in (raw_folder, clean_folder, folder)]
         jobs = [(*folders, rows, params) for rows in ranges(len(index), CHUNK, workers)]
         found = each(_write_variants, jobs, workers, "hidden faces")
-        if found:
-            write_index(folder, index.assign(**_joined(found)))
+        write_index(folder, index.assign(**_joined(found)))
     return open_faceset(target)
 
 
 def variants_of(clean: FaceSet, params: HideParams) -> pd.DataFrame:
     """The rows of the hidden FaceSet, each face's in a row, with the face (raw row) whose patch may hide it: `other`.
 
-    Such a face is of the same fold, so that nothing of a fold is in what trains without it.
+    Such a face is another one of the same fold, so that nothing of a fold is in what trains without it.
     """
     used = np.flatnonzero(trainable(clean.index, clean.made_by["params"]["keep_rejected"]))
     parents, rng = np.repeat(used, params.variants), np.random.default_rng(params.seed)
@@ -74,14 +75,19 @@ def variants_of(clean: FaceSet, params: HideParams) -> pd.DataFrame:
     others = np.empty(len(index), np.int32)
     for fold in np.unique(folds):
         of_fold = folds == fold
-        others[of_fold] = rng.choice(parents[of_fold], of_fold.sum())
+        own, places_in = np.unique(parents[of_fold], return_inverse=True)
+        others[of_fold] = own[(places_in + rng.integers(1, max(len(own), 2), len(places_in))) % len(own)]
     return index.assign(other=others).reset_index(drop=True)
 
 
 def open_hidden(clean: Path, params: AugmentParams) -> FaceSet | None:
-    """The FaceSet hidden beside the folder clean, where copies are to be made of it."""
-    needs = ("images", "landmarks", "transforms")
-    return open_faceset(clean.with_name("hidden"), needs) if params.hidden else None
+    """The FaceSet hidden beside the folder clean, where copies are made of it; MmferError if it was made without."""
+    if not params.hidden:
+        return None
+    hidden = open_faceset(clean.with_name("hidden"), needs=("images", "landmarks", "transforms"))
+    if not params_of(hidden.made_by, "hide")["variants"]:
+        raise MmferError(f"{hidden.folder}: no variants for augment.hidden: {params.hidden}; raise hide.variants")
+    return hidden
 
 
 def places(hidden: FaceSet | None, faces: int) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +108,8 @@ def taken(
 
 
 def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    scores, shares = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    scores = np.concatenate([np.empty(0, np.float32), *(part for part, _ in found)])
+    shares = np.concatenate([np.empty((0, len(PARTS)), np.float32), *(part for _, part in found)])
     hidden = {f"hidden_{part}": share for part, share in zip(PARTS, shares.T, strict=True)}
     return {"face_score": scores, "kept": ~np.isnan(scores)} | hidden
 

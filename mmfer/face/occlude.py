@@ -2,8 +2,8 @@
 
 An occluder has a place (mouth, eyes, a side, anywhere), a shape (box, ellipse, blob, hand, or a cover such as a scarf,
 a hat or a wall, which hides all beyond a wavy edge) and a surface (grey, shaded, noise, cloth, skin, another face).
-None is what tests hide faces with (mmfer.testing.perturb): boxes there are upright and of the face's mean grey, as none
-is here, and dark glasses and surgical masks are not drawn here.
+None is what tests hide faces with (mmfer.testing.perturb): boxes there are upright and of the face's mean grey, from
+which even surfaces here keep apart; dark glasses and surgical masks are not drawn here.
 
 Shapes are signed distances in pixels, below zero inside, over the picture's coordinates in the frame of the face: right
 along the eyes and down, in units of the distance of the eyes, from the point between them.
@@ -61,8 +61,9 @@ def hidden_shares(hidden: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _view(points: np.ndarray) -> View:
     right, left = points[RIGHT_EYE].mean(axis=0), points[LEFT_EYE].mean(axis=0)
-    unit = max(float(np.linalg.norm(left - right)), 6.0)  # a head in profile has eyes that coincide
-    cos, sin = (left - right) / max(float(np.linalg.norm(left - right)), 1e-6)
+    apart = float(np.linalg.norm(left - right))
+    cos, sin = (left - right) / apart if apart > 0 else (1.0, 0.0)
+    unit = max(apart, 6.0)  # the eyes of a head in profile are near each other, or in one point
     turn = np.array([[cos, sin], [-sin, cos]]) / unit
     y, x = np.mgrid[:FACE_PX, :FACE_PX]
     seen = (np.stack([x, y], axis=2) - (left + right) / 2) @ turn.T

@@ -1,8 +1,8 @@
 """Test faces made harder: hidden, badly lit, turned (paper, figure 7), and corrupted; then cleaned as any other image.
 
-Mouth and eyes are hidden, and glasses or a mask worn, where the landmarks of the clean face say that these are; none of
-them hides faces in training. After that nothing is known: the detector, the landmarks, the alignment and the HOG are
-those of the perturbed image, and where no face is found the fall-back is that of cleaning, the plain frame.
+Mouth and eyes are hidden, and glasses or a mask worn, where the landmarks of the clean face say that these are, and not
+as mmfer.face.occlude hides them. After that nothing is known: the detector, the landmarks, the alignment and the HOG
+are those of the perturbed image, and where no face is found the fall-back is that of cleaning, the plain frame.
 """
 
 import zlib

@@ -134,7 +134,7 @@ def _open_pack(pack: Path, out: Path, params: Params) -> tuple[str, Path]:
     """
     head = read_head(pack)
     blocks = pick(params.datasets, head.dataset, f"{pack}: params: datasets")
-    made = (head, blocks.hide, blocks.augment, blocks.extract)
+    made = (head, *([blocks.hide] if blocks.augment.hidden else []), blocks.augment, blocks.extract)
     said = json.dumps([block.model_dump() for block in made])
     target = out / "data" / f"{pack.stem}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
     raw, clean, hidden, augmented, features = (

@@ -115,10 +115,10 @@ def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...], labels: s
     raw, clean = (open_faceset(seen.folder.with_name(name)) for name in ("raw", "clean"))
     arrays = {"images": raw.images, "landmarks": clean.landmarks, "transforms": clean.transforms}
     hidden = open_hidden(clean.folder, augment)
-    if hidden:
+    if hidden is not None:
         check_made_of(seen, hidden)
     first, counts = (torch.from_numpy(of_each) for of_each in places(hidden, len(raw)))
-    variants = {name: hidden.array(name) for name in arrays} if hidden else {}
+    variants = {name: hidden.array(name) for name in arrays} if hidden else {}  # none where none of a shard trains
     parents = torch.from_numpy(seen.columns("parent")["parent"].to_numpy(dtype=np.int64))
     key = draw_key(augment, raw.dataset)
     return replace(feed, faces=Faces(arrays, variants, first, counts, parents, augment, extract, key))

@@ -26,7 +26,7 @@ SHARED_CODE = (  # with a system's own module it defines how that is trained
     *("training/train.py", "training/runs.py", "training/loop.py", "training/state.py"),
     *("training/schedule.py", "training/ema.py", "training/mixup.py", "training/device.py", "training/feed.py"),
     *("training/processes.py", "training/calibration.py", "training/models.py"),
-    *("face/prepare.py", "face/points.py", "face/online.py", "face/augment.py", "data/splits.py"),
+    *("face/prepare.py", "face/points.py", "face/online.py", "face/augment.py", "face/hide.py", "data/splits.py"),
 )
 
 

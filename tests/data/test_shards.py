@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmfer.config import AugmentParams, CleanParams, ExtractParams
+from mmfer.config import AugmentParams, CleanParams, ExtractParams, HideParams
 from mmfer.data import shards
 from mmfer.data.faceset import open_faceset
 from mmfer.data.shards import cut, join
@@ -14,6 +14,7 @@ from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
 from mmfer.face.extract import write_features
+from mmfer.face.hide import write_hidden
 
 SIZES = [25, 23]
 
@@ -98,6 +99,23 @@ def test_what_was_made_of_the_shards_of_another_cut_is_refused(data, tmp_path):
     with pytest.raises(MmferError, match=r"0/augmented: not made of .*/0/clean as it is now"):
         write_features(shard / "augmented", shard / "clean", shard / "features", ExtractParams(), 1)
     write_augmented(shard / "raw", shard / "clean", shard / "augmented", AugmentParams(copies=4), 1)
+
+
+def test_shards_are_joined_where_one_has_no_face_to_hide(data, tmp_path):
+    folder = tmp_path / "faces"
+    for name in ("raw", "clean"):
+        shutil.copytree(data / name, folder / name)
+        cut(folder, 33, name)  # behind row 33 are people who validate or test, and noise
+    for number in range(2):
+        shard = folder / str(number)
+        write_hidden(shard / "raw", shard / "clean", shard / "hidden", HideParams(variants=2), 1)
+        write_augmented(shard / "raw", shard / "clean", shard / "augmented", AugmentParams(copies=4, hidden=0.5), 1)
+        write_features(shard / "augmented", shard / "clean", shard / "features", ExtractParams(), 1)
+    assert len(open_faceset(folder / "1/hidden")) == 0
+    hidden, features, raw = join(folder, "hidden"), join(folder, "features"), open_faceset(folder / "raw")
+    assert (features.index["variant"] >= 0).sum() > 20
+    assert hidden.index["source"].tolist() == raw.index["source"].iloc[hidden.index["parent"]].tolist()
+    assert set(raw.index["split"].iloc[hidden.index["other"]]) == {"train"}
 
 
 def test_what_is_joined_may_be_worked_on_as_a_whole(data, tmp_path):

@@ -1,5 +1,7 @@
 """Training faces with a part hidden: found anew, drawn alike, and the originals of a share of the copies."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,7 +50,7 @@ def test_each_training_face_has_its_variants_and_no_other_has_any(data):
 def test_variants_are_found_anew_as_any_image_is(data):
     raw, clean, hidden = (open_faceset(data / name) for name in ("raw", "clean", "hidden"))
     assert (hidden.images != raw.images[hidden.index["parent"]]).any(axis=(1, 2)).all()
-    seen, found = see(np.array(hidden.images), CleanParams(), ExtractParams(), 1)
+    seen, found, _ = see(np.array(hidden.images), CleanParams(), ExtractParams(), 1)
     np.testing.assert_array_equal(hidden.index["kept"], found)
     assert hidden.index["face_score"].isna().tolist() == (~found).tolist()
     moved = np.einsum("nij,nkj->nki", hidden.transforms[:, :, :2], hidden.landmarks) + hidden.transforms[:, None, :, 2]
@@ -76,12 +78,19 @@ def test_patches_come_from_faces_of_the_same_fold(tmp_path):
     clean = open_faceset(write_faces(tmp_path, folds=4) / "clean")
     index = variants_of(clean, PARAMS)
     np.testing.assert_array_equal(clean.index["fold"].iloc[index["other"]], index["fold"])
+    assert (index["other"] != index["parent"]).all()
     assert index["other"].nunique() > 10
 
 
-def test_without_variants_there_are_no_rows(data, tmp_path):
-    none = write_hidden(data / "raw", data / "clean", tmp_path / "none", HideParams(), 2)
+def test_without_variants_there_are_no_rows_and_no_copies_of_them(data, tmp_path):
+    folder = shutil.copytree(data, tmp_path / "data")
+    none = write_hidden(folder / "raw", folder / "clean", folder / "hidden", HideParams(), 2)
     assert (len(none), none.images.shape) == (0, (0, 48, 48))
+    assert list(none.index) == list(open_faceset(data / "hidden").index)
+    with pytest.raises(MmferError, match=r"hidden: no variants for augment.hidden: 0.5; raise hide.variants"):
+        write_augmented(folder / "raw", folder / "clean", folder / "none", AugmentParams(hidden=0.5), 1)
+    with pytest.raises(MmferError, match=r"hidden: no variants"):  # of the copies that were made of three
+        write_features(folder / "augmented", folder / "clean", folder / "features", ExtractParams(), 1)
 
 
 def test_a_share_of_copies_is_drawn_of_variants_evenly_and_copy_0_never():
@@ -139,7 +148,7 @@ def test_images_of_copies_show_the_hidden_face(data, tmp_path):
     first, _ = places(hidden, len(open_faceset(folder / "clean")))
     index = augmented.index[augmented.index["copy"] > 0]
     own = first[index["parent"]] + index["variant"].to_numpy()
-    seen, _ = see(np.array(hidden.images[own]), CleanParams(), ExtractParams(), 1)
+    seen, _, _ = see(np.array(hidden.images[own]), CleanParams(), ExtractParams(), 1)
     np.testing.assert_array_equal(augmented.images[index.index], seen["images"])
     features = open_faceset(folder / "features")
     np.testing.assert_allclose(features.landmarks[index.index], seen["landmarks"], atol=1e-3)

@@ -80,6 +80,13 @@ def test_the_frame_of_the_face_turns_and_grows_with_it(face):
     np.testing.assert_allclose(here, one.points[MOUTH].mean(axis=0), atol=0.7 / one.unit)
 
 
+def test_a_face_whose_eyes_are_in_one_point_has_a_frame(face):
+    points = face[1].copy()
+    points[36:48] = [20.0, 18.0]
+    view = view_of(points)
+    assert (view.u[18, 26] - view.u[18, 20], view.v[24, 20] - view.v[18, 20]) == (1.0, 1.0)  # units of six pixels
+
+
 def test_shares_are_those_of_the_points(face):
     points = np.tile([5.0, 5.0], (68, 1))
     points[48:58] = 40.0  # half of the mouth's points

@@ -16,7 +16,7 @@ from tests.forks import write_commands
 from tools import stage_deps
 
 ROOT = Path(__file__).resolve().parents[2]
-OF_A_DATASET = ["download", "clean", "augment", "extract", "perturb", "sheets", "study"]
+OF_A_DATASET = ["download", "clean", "hide", "augment", "extract", "perturb", "sheets", "study"]
 OF_A_SYSTEM = ["train", "evaluate", "robustness"]
 
 

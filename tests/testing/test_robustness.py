@@ -164,4 +164,4 @@ def test_a_trained_system_predicts_every_condition(tmp_path, monkeypatch):
     found = predict_perturbed(data, "svm")
     assert list(found.seeds) == [1]  # an estimator has no random start
     np.testing.assert_allclose(found.first.sum(axis=1), 1, atol=1e-5)
-    assert len(found.first) == len(found.faces) == 9 * 12
+    assert len(found.first) == len(found.faces) == 11 * 12
