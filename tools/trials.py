@@ -33,14 +33,10 @@ from mmfer.data.faceset import open_faceset, params_of
 from mmfer.data.pack import read_pack
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError, run_app
-from mmfer.face.augment import write_augmented
-from mmfer.face.extract import write_features
-from mmfer.face.hide import write_hidden
 from mmfer.files import new_file, write_csv, write_text
-from mmfer.parallel import cores
 from mmfer.params import read_changed
 from mmfer.systems import system_params
-from mmfer.training.campaign import Job, Terms, claimed, run_jobs
+from mmfer.training.campaign import Job, Terms, claimed, make_features, run_jobs
 from mmfer.training.models import load_model
 from mmfer.training.runs import ELSEWHERE
 from mmfer.training.train import plan
@@ -172,19 +168,11 @@ def data_of(recipe: Recipe, source: Path, out: Path) -> Path:
     made = (*([recipe.hide] if recipe.augment.hidden else []), recipe.augment, recipe.extract)
     said = json.dumps([block.model_dump() for block in made])
     target = out / "data" / hashlib.sha256(said.encode()).hexdigest()[:12]
-    raw, clean, hidden, augmented, features = (
-        target / name for name in ("raw", "clean", "hidden", "augmented", "features")
-    )
     target.mkdir(parents=True, exist_ok=True)
-    for link in (raw, clean):
+    for link in (target / "raw", target / "clean"):
         if not link.exists():
             link.symlink_to((source / link.name).resolve())
-    if recipe.augment.hidden and not hidden.exists():
-        write_hidden(raw, clean, hidden, recipe.hide, cores())
-    if not augmented.exists():
-        write_augmented(raw, clean, augmented, recipe.augment, cores())
-    if not features.exists():
-        write_features(augmented, clean, features, recipe.extract, cores())
+    make_features(target, recipe.hide, recipe.augment, recipe.extract)
     return target
 
 

@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from mmfer.config import Block, Params, Seed, check, pick, read_yaml
+from mmfer.config import AugmentParams, Block, ExtractParams, HideParams, Params, Seed, check, pick, read_yaml
 from mmfer.data.faceset import open_faceset
 from mmfer.data.pack import read_head, read_pack
 from mmfer.errors import MmferError
@@ -137,18 +137,23 @@ def _open_pack(pack: Path, out: Path, params: Params) -> tuple[str, Path]:
     made = (head, *([blocks.hide] if blocks.augment.hidden else []), blocks.augment, blocks.extract)
     said = json.dumps([block.model_dump() for block in made])
     target = out / "data" / f"{pack.stem}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
-    raw, clean, hidden, augmented, features = (
-        target / name for name in ("raw", "clean", "hidden", "augmented", "features")
-    )
-    if not clean.exists():  # the last that a pack becomes
+    if not (target / "clean").exists():  # the last that a pack becomes
         read_pack(pack, target)
-    if blocks.augment.hidden and not hidden.exists():
-        write_hidden(raw, clean, hidden, blocks.hide, cores())
-    if not augmented.exists():
-        write_augmented(raw, clean, augmented, blocks.augment, cores())
-    if not features.exists():
-        write_features(augmented, clean, features, blocks.extract, cores())
+    make_features(target, blocks.hide, blocks.augment, blocks.extract)
     return head.dataset, target
+
+
+def make_features(data: Path, hide: HideParams, augment: AugmentParams, extract: ExtractParams) -> None:
+    """Make copies and features of the FaceSets raw and clean in the folder `data`, those that are not there yet."""
+    raw, clean, hidden, augmented, features = (
+        data / name for name in ("raw", "clean", "hidden", "augmented", "features")
+    )
+    if augment.hidden and not hidden.exists():
+        write_hidden(raw, clean, hidden, hide, cores())
+    if not augmented.exists():
+        write_augmented(raw, clean, augmented, augment, cores())
+    if not features.exists():
+        write_features(augmented, clean, features, extract, cores())
 
 
 def jobs_of(entries: list[Entry], data: dict[str, Path], params: Params) -> list[Job]:
