@@ -23,4 +23,5 @@ def write_clean_faces(data: Path, faces: int) -> tuple[np.ndarray, np.ndarray]:
     with new_faceset(data / "clean", "random", classes, index.assign(kept=True), made_by) as folder:
         write_array(folder, "landmarks", landmarks)
         write_array(folder, "transforms", np.tile(np.eye(2, 3, dtype=np.float32), (faces, 1, 1)))
+        write_array(folder, "visible", np.ones((faces, 5), np.float32))
     return images, landmarks

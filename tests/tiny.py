@@ -33,6 +33,7 @@ def write_tiny(data: Path, folds: int = 0, copies: int = 3, workers: int = 1) ->
     with new_faceset(data / "clean", "tiny", CLASSES, index, made_by) as folder:
         write_array(folder, "landmarks", rng.uniform(5, 43, (60, 68, 2)))
         write_array(folder, "transforms", np.tile(np.eye(2, 3), (60, 1, 1)))
+        write_array(folder, "visible", rng.random((60, 5)))
     write_hidden(data / "raw", data / "clean", data / "hidden", HideParams(), workers)
     augment = AugmentParams(copies=copies, mirror=0.0)
     write_augmented(data / "raw", data / "clean", data / "augmented", augment, workers)

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmfer.data.faceset import open_faceset
+from mmfer.face.prepare import stored_rows
 from mmfer.files import write_json
 from mmfer.testing.evaluate import calibration
 from mmfer.testing.statistics import class_recalls, expected_calibration_error, macro_accuracy
@@ -26,10 +27,10 @@ from mmfer.use.predictor import WEIGHTS, Predictor
 def rows_of(data: Path, split: str) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """The plain faces of a split but copies of test faces: arrays as stored, labels, rows of the raw FaceSet."""
     faces = open_faceset(data / "augmented", needs=("images",))
-    values = open_faceset(data / "features", needs=("landmarks", "hog"))
+    values = open_faceset(data / "features", needs=("landmarks", "hog", "visible"))
     wanted = (faces.index["copy"] == 0) & (faces.index["split"] == split) & ~faces.index["duplicate_of_test"]
     rows = np.flatnonzero(wanted)
-    stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
+    stored = stored_rows(faces, values, rows)
     index = faces.index.iloc[rows]
     return stored, index["label"].to_numpy(np.int64), index["parent"].to_numpy()
 

@@ -33,7 +33,11 @@ from mmfer.data.faceset import open_faceset, params_of
 from mmfer.data.pack import read_pack
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError, run_app
+from mmfer.face.geometry import warp
+from mmfer.face.hide import write_hidden
+from mmfer.face.prepare import Stored, describe, stored_rows
 from mmfer.files import new_file, write_csv, write_text
+from mmfer.parallel import cores
 from mmfer.params import read_changed
 from mmfer.systems import system_params
 from mmfer.training.campaign import Job, Terms, claimed, make_features, run_jobs
@@ -48,15 +52,16 @@ PAGE = """\
 <!-- written by `python -m tools.trials table` from trials.yaml and the finished models -->
 
 All trials of recipes on {dataset}, those without success too: each a change of another trial, with {seeds} seeds.
-Accuracy and cross entropy are of all plain validation faces ({faces}), one run; no test face was predicted.
+Accuracy and cross entropy are of all plain validation faces ({faces}), one run; hidden: the accuracy with a part of
+each hidden as in training (mmfer.face.occlude), and found anew. No test face was predicted.
 Difference: mean accuracy of the trial less that of the one it changes, over the seeds that both have, in points, with
 its standard error over faces; what other seeds would change is not in it. Kept: a gain of {keep} points or more, or as
 decided. Minutes are of cores that other work shared.
 
 Hardware: {hardware}.
 
-| trial | change | samples | accuracy of each seed, % | mean, % | loss | minutes | difference | kept |
-|---|---|---:|---|---:|---:|---:|---:|---|
+| trial | change | samples | accuracy of each seed, % | mean, % | loss | hidden, % | minutes | difference | kept |
+|---|---|---:|---|---:|---:|---:|---:|---:|---|
 {lines}
 
 Why each was tried:
@@ -205,37 +210,53 @@ def table(out: Out, file: List = RESULTS / "trials.yaml", target: Annotated[Path
 def write_tables(listed: Trials, recipes: dict[str, Recipe], out: Path, target: Path) -> None:
     """trials.csv, a row for each training; trials.md, a row for each trial."""
     data, done = next(iter(sorted(out.glob("data/*/features")))).parent, finished(out)
+    labels, seen = validation(data, out)
     rows: list[dict[str, Any]] = []
     right: dict[str, dict[int, np.ndarray]] = {name: {} for name in recipes}
     for trial in listed.trials:
         for seed in listed.seeds:
             facts = _model_of(done, recipes[trial.name], seed)
             if facts:
-                probabilities, labels = predicted(data, out, facts["run"])
-                right[trial.name][seed] = probabilities.argmax(axis=1) == labels
+                probabilities = predicted(seen, out, facts["run"])
+                right[trial.name][seed] = probabilities[0].argmax(axis=1) == labels
                 rows.append(_row(trial, facts, probabilities, labels))
     write_csv(target / "trials.csv", pd.DataFrame(rows))
     write_text(target / "trials.md", _page(listed, rows, right))
 
 
-def predicted(data: Path, out: Path, run: str) -> tuple[np.ndarray, np.ndarray]:
-    """What a model says of the plain validation faces: probabilities (n, C), kept in `out`, and their labels (n,)."""
-    faces, values, kept = open_faceset(data / "augmented"), open_faceset(data / "features"), out / "val" / f"{run}.npy"
+def validation(data: Path, out: Path) -> tuple[np.ndarray, list[Stored]]:
+    """The validation faces: labels (n,), and what is stored of them plain, and with a part hidden as in training."""
+    faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
     rows = split_rows(faces, -1, "last").val
+    labels, parents = (faces.columns(name)[name].to_numpy()[rows] for name in ("label", "parent"))
+    plain = stored_rows(faces, values, rows)
+    folder = out / "val" / "hidden"
+    if not folder.exists():
+        write_hidden(data / "raw", data / "clean", folder, HideParams(variants=1), cores(), parents)
+    hidden, extract = open_faceset(folder), ExtractParams(**values.made_by["params"])
+    images, transforms = warp(hidden.images, hidden.transforms), np.array(hidden.transforms)
+    found = describe(images, np.array(hidden.landmarks), transforms, extract) | {"visible": hidden.visible}
+    return labels, [plain, found]
+
+
+def predicted(seen: list[Stored], out: Path, run: str) -> np.ndarray:
+    """What a model says of n faces, each seen in some ways: probabilities (ways, n, C), kept in `out`."""
+    kept = out / "val" / f"{run}.npy"
     if not kept.exists():
-        stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
-        probabilities = load_model(out / run).predict(stored)
+        model = load_model(out / run)
         with new_file(kept) as temporary:
-            np.save(temporary, probabilities)
-    return np.load(kept), faces.columns("label")["label"].to_numpy()[rows]
+            np.save(temporary, np.stack([model.predict(stored) for stored in seen]))
+    return np.load(kept)
 
 
 def _row(trial: Trial, facts: dict[str, Any], probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    of_truth = probabilities[np.arange(len(labels)), labels]
+    plain, hidden = (of_way.argmax(axis=1) == labels for of_way in probabilities)
+    of_truth = probabilities[0, np.arange(len(labels)), labels]
     measured = {
         "faces": len(labels),
-        "accuracy": round(float((probabilities.argmax(axis=1) == labels).mean()), 4),
+        "accuracy": round(float(plain.mean()), 4),
         "loss": round(float(-np.log(np.maximum(of_truth, 1e-12)).mean()), 4),
+        "hidden": round(float(hidden.mean()), 4),
     }
     ran = ("minutes", "samples_per_second", "processor", "threads", "dtype")
     spent = {key: facts["execution"][key] for key in ran}
@@ -261,17 +282,18 @@ def _line(trial: Trial, listed: Trials, rows: list[dict[str, Any]], right: dict[
     blocks = {key: value for key, value in trial.change.model_dump().items() if value}
     change = f"of {trial.of}: " * bool(trial.of) + "; ".join(f"{key} `{json.dumps(v)}`" for key, v in blocks.items())
     if not rows:
-        return f"| {trial.name} | {change} | | | | | | | not trained yet |"
+        return f"| {trial.name} | {change} | | | | | | | | not trained yet |"
     each = ", ".join(f"{100 * row['accuracy']:.2f}" for row in rows)
-    accuracy, loss, minutes = (np.mean([row[key] for row in rows]) for key in ("accuracy", "loss", "minutes"))
+    measured = ("accuracy", "loss", "hidden", "minutes")
+    accuracy, loss, hidden, minutes = (np.mean([row[key] for row in rows]) for key in measured)
     gain, error = difference(right[trial.name], right[trial.of] if trial.of else {})
     shown = "" if gain is None else f"{100 * gain:+.2f} ± {100 * error:.2f}"
     whole = gain is not None and len(rows) == len(listed.seeds) == len(right[trial.of or ""])
     kept = trial.kept if trial.kept is not None else (100 * gain >= listed.keep if whole else None)
     said = {True: "yes", False: "no", None: "" if not trial.of else "open"}[kept]
     samples = f"{rows[0]['samples']:,}"
-    cells = [trial.name, change, samples, each, f"{100 * accuracy:.2f}", f"{loss:.4f}", f"{minutes:.1f}", shown, said]
-    return f"| {' | '.join(cells)} |"
+    means = [f"{100 * accuracy:.2f}", f"{loss:.4f}", f"{100 * hidden:.2f}", f"{minutes:.1f}"]
+    return f"| {' | '.join([trial.name, change, samples, each, *means, shown, said])} |"
 
 
 def difference(right: dict[int, np.ndarray], other: dict[int, np.ndarray]) -> tuple[float, float] | tuple[None, None]:

@@ -272,7 +272,7 @@ def main() -> None:
     rows = measured(model, "FER2013 validation", iter([("as in training", drawn)]))
     rows += measured(model, "FER2013 validation", unseen_occluders(faces[validation], points[validation]))
     _, frames, _ = read_ckplus(CkplusSource(path=ckplus), WORKERS)
-    _, at = find_faces(frames, CLEAN, WORKERS)
+    _, at, _ = find_faces(frames, CLEAN, WORKERS)
     rows += measured(model, "CK+ frames", unseen_occluders(frames, at))
     rows += measured(model, "rendered", rendered_faces())
     fitted = {"faces": len(known.seen), "held_out": len(held.seen), "plain": PLAIN, "seed": SEED}

@@ -4,6 +4,7 @@
     images.npy      uint8 (N, 48, 48)       grey faces
     landmarks.npy   float32 (N, 68, 2)      x, y in pixels, iBUG 300-W order
     hog.npy         float16 (N, 900)        histogram of oriented gradients
+    visible.npy     float32 (N, 5)          probability that brows, eyes, nose, mouth, jaw can be seen
     transforms.npy  float32 (N, 2, 3)       affine from the raw image to this image, pixels to pixels
     faceset.json    format version, dataset, classes in order, counts, what made it
 
@@ -37,6 +38,7 @@ ARRAYS = {
     "images": ("uint8", (FACE_PX, FACE_PX)),
     "landmarks": ("float32", (68, 2)),
     "hog": ("float16", (None,)),
+    "visible": ("float32", (5,)),
     "transforms": ("float32", (2, 3)),
 }
 COLUMNS = ["source", "label", "split", "fold", "subject", "sequence", "frame", "digest"]
@@ -93,6 +95,11 @@ class FaceSet:
     def hog(self) -> np.ndarray:
         """Histograms of oriented gradients, float16 (N, length)."""
         return self.array("hog")
+
+    @property
+    def visible(self) -> np.ndarray:
+        """Probability that each of mmfer.face.points.PARTS can be seen, float32 (N, 5)."""
+        return self.array("visible")
 
     @property
     def transforms(self) -> np.ndarray:

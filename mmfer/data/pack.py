@@ -7,6 +7,7 @@ A pack is a zip of these parts, each stored as it is:
     images.dct        the faces (mmfer.data.dct)
     landmarks.xz      the floats as planes of their first, second, third and fourth bytes, by LZMA
     transforms.xz     likewise
+    visible.xz        likewise
 
 All of it opens with numpy, pandas and numba, and nothing depends on a decoder that may differ from version to version.
 What is opened is compared with digests of what was packed.
@@ -16,6 +17,7 @@ import hashlib
 import io
 import json
 import lzma
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,9 +35,9 @@ from mmfer.data.faceset import SPLITS, check_made_of, create_array, new_faceset,
 from mmfer.errors import MmferError
 from mmfer.files import new_file
 
-FORMAT = 1
+FORMAT = 2
 HEAD, INDEX, IMAGES = "pack.json", "index.parquet", "images.dct"
-FLOATS = {"landmarks": (68, 2), "transforms": (2, 3)}  # float32; shape of a row
+FLOATS = {"landmarks": (68, 2), "transforms": (2, 3), "visible": (5,)}  # float32; shape of a row
 PARTS = (HEAD, INDEX, IMAGES, *(f"{name}.xz" for name in FLOATS))
 SAMPLE = 64  # faces by which the table of the cosine transform is chosen
 LZMA_MEMORY = 2**26  # bytes that opening may take; what is written needs 9 MiB
@@ -163,8 +165,8 @@ def _read_index(parts: dict[str, bytes], head: Head, pack: Path) -> pd.DataFrame
 
 
 def _read_floats(code: bytes, name: str, head: Head, pack: Path) -> np.ndarray:
-    rows, columns = FLOATS[name]
-    length = 4 * head.rows * rows * columns
+    shape = (head.rows, *FLOATS[name])
+    length = 4 * math.prod(shape)
     try:
         planes = lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY).decompress(code, length)
     except lzma.LZMAError as error:
@@ -173,7 +175,7 @@ def _read_floats(code: bytes, name: str, head: Head, pack: Path) -> np.ndarray:
         raise MmferError(f"{pack}: {name}.xz: ends within the {head.rows:,} faces; copy the pack again")
     floats = np.frombuffer(planes, np.uint8).reshape(4, -1).T.tobytes()
     _compare(name, hashlib.sha256(floats), head, pack)
-    return np.frombuffer(floats, np.float32).reshape(head.rows, rows, columns)
+    return np.frombuffer(floats, np.float32).reshape(shape)
 
 
 def _write_images(code: bytes, head: Head, folder: Path, pack: Path) -> None:

@@ -26,7 +26,7 @@ from mmfer.data.faceset import (
 from mmfer.errors import MmferError
 from mmfer.face.detection import CHUNK, find_faces
 from mmfer.face.geometry import alignment
-from mmfer.face.points import N_POINTS
+from mmfer.face.points import N_POINTS, PARTS
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.parallel import each, ranges
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -> FaceSet:
-    """Raw FaceSet folder -> clean FaceSet (landmarks in raw pixels, transforms).
+    """Raw FaceSet folder -> clean FaceSet (landmarks in raw pixels, transforms, visibility).
 
     The index gains `face_score` (float32, NaN where no face reaches the threshold) and `kept` (bool). MmferError where
     the threshold keeps no face of a split.
@@ -46,6 +46,7 @@ def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -
     with new_faceset(target, raw.dataset, raw.classes, None, made_by) as folder:
         create_array(folder, "landmarks", (len(raw), N_POINTS, 2))
         create_array(folder, "transforms", (len(raw), 2, 3))
+        create_array(folder, "visible", (len(raw), len(PARTS)))
         jobs = [(source.absolute(), folder.absolute(), rows, params) for rows in ranges(len(raw), CHUNK, workers)]
         scores = np.concatenate(each(_write_found, jobs, workers, "faces"))  # dlib releases the GIL
         kept = ~np.isnan(scores)
@@ -57,9 +58,10 @@ def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -
 
 
 def _write_found(source: Path, folder: Path, rows: slice, params: CleanParams) -> np.ndarray:
-    scores, landmarks = find_faces(open_faceset(source).images[rows], params, 1)
+    scores, landmarks, visible = find_faces(open_faceset(source).images[rows], params, 1)
     write_rows(folder, "landmarks", rows.start, landmarks)
     write_rows(folder, "transforms", rows.start, alignment(landmarks, ~np.isnan(scores), params))
+    write_rows(folder, "visible", rows.start, visible)
     return scores
 
 

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from mmfer.config import FACE_PX, CleanParams
 from mmfer.data.cutting import find_boxes
 from mmfer.face.shape_predictor import find_landmarks, find_landmarks_and_leaves, load_shape_model
+from mmfer.face.visibility import ROUNDS, visible
 
 CHUNK = 256  # faces that a thread takes at a time
 STRICT, WEAK = 0.0, -0.7
@@ -24,18 +25,20 @@ SMALL, LARGE = 192, 1600  # longest sides, in pixels, between which a photo is s
 BORDER = 24  # dlib misses faces that touch the edge
 
 
-def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[np.ndarray, np.ndarray]:
-    """Faces (N, 48, 48) uint8 -> detector scores (N,) float32, NaN where below threshold; landmarks (N, 68, 2) float32.
+def find_faces(images: np.ndarray, params: CleanParams, workers: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Faces (N, 48, 48) uint8 -> detector scores (N,), landmarks (N, 68, 2) and visibility (N, 5), all float32.
 
-    Landmarks are in pixels of the image; where no face was found they are fitted to the whole image.
+    Scores are NaN where below the threshold. Landmarks are in pixels of the image; where no face was found they are
+    fitted to the whole image. Visibility is the probability that each of points.PARTS can be seen.
     """
-    return find_faces_and_leaves(images, params, workers, 0)[:2]
+    scores, landmarks, leaves = find_faces_and_leaves(images, params, workers, ROUNDS)
+    return scores, landmarks, visible(leaves)
 
 
 def find_faces_and_leaves(
     images: np.ndarray, params: CleanParams, workers: int, rounds: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """As `find_faces` -> scores, landmarks, and leaves (N, rounds, T) uint8 of the shape predictor's last rounds."""
+    """As `find_faces`, with the leaves (N, rounds, T) uint8 of the shape predictor's last rounds for visibility."""
     load_shape_model()  # before the threads, each of which would read it
     size = min(CHUNK, max(-(-len(images) // workers), 1))  # a few faces are shared among all workers too
     starts = range(0, len(images), size)

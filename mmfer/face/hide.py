@@ -36,23 +36,36 @@ from mmfer.parallel import each, ranges
 if TYPE_CHECKING:
     import pandas as pd
 
+SHAPES = {"images": (FACE_PX, FACE_PX), "landmarks": (N_POINTS, 2), "transforms": (2, 3), "visible": (len(PARTS),)}
 
-def write_hidden(raw_folder: Path, clean_folder: Path, target: Path, params: HideParams, workers: int) -> FaceSet:
-    """Raw and clean FaceSets -> hidden FaceSet: `variants` rows of each training face, without rows where that is 0.
 
-    It holds images (not aligned), landmarks and transforms, as raw and clean do together. The index gains `parent` (raw
-    row), `variant`, `other` (of `variants_of`), `face_score` and `kept` of the hidden face, and `hidden_<part>`: the
-    share of the part's landmarks that is hidden. The draws are keyed by (seed, row, variant). MmferError if clean was
-    made of other faces.
+def write_hidden(
+    raw_folder: Path,
+    clean_folder: Path,
+    target: Path,
+    params: HideParams,
+    workers: int,
+    faces: np.ndarray | None = None,
+) -> FaceSet:
+    """Raw and clean FaceSets -> hidden FaceSet: `variants` rows of each of `faces`, without rows where that is 0.
+
+    `faces` are raw rows in order; where they are None, all training faces.
+
+    It holds images (not aligned), landmarks, transforms and visibility, as raw and clean do together. The index gains
+    `parent` (raw row), `variant`, `other` (of `variants_of`), `face_score` and `kept` of the hidden face, and
+    `hidden_<part>`: the share of the part's landmarks that is hidden. The draws are keyed by (seed, row, variant).
+    MmferError if clean was made of other faces.
     """
     raw = open_faceset(raw_folder, needs=("images",))
     clean = open_faceset(clean_folder, needs=("landmarks",))
     check_made_of(clean, raw)
     made_by = {"stage": "hide", "params": params.model_dump(), "from": clean.made_by}
-    index = variants_of(clean, params)
+    if faces is None:
+        faces = np.flatnonzero(trainable(clean.index, clean.made_by["params"]["keep_rejected"]))
+    index = variants_of(clean, faces, params)
     load_shape_model()  # before the threads, each of which would read it
     with new_faceset(target, raw.dataset, raw.classes, index, made_by, may_be_empty=True) as folder:
-        for name, shape in {"images": (FACE_PX, FACE_PX), "landmarks": (N_POINTS, 2), "transforms": (2, 3)}.items():
+        for name, shape in SHAPES.items():
             create_array(folder, name, (len(index), *shape))
         folders = [path.absolute() for path in (raw_folder, clean_folder, folder)]
         jobs = [(*folders, rows, params) for rows in ranges(len(index), CHUNK, workers)]
@@ -61,12 +74,11 @@ def write_hidden(raw_folder: Path, clean_folder: Path, target: Path, params: Hid
     return open_faceset(target)
 
 
-def variants_of(clean: FaceSet, params: HideParams) -> pd.DataFrame:
+def variants_of(clean: FaceSet, used: np.ndarray, params: HideParams) -> pd.DataFrame:
     """The rows of the hidden FaceSet, each face's in a row, with the face (raw row) whose patch may hide it: `other`.
 
-    Such a face is another one of the same fold, so that nothing of a fold is in what trains without it.
+    Such a face is another one of `used` and of the same fold, so that nothing of a fold is in what trains without it.
     """
-    used = np.flatnonzero(trainable(clean.index, clean.made_by["params"]["keep_rejected"]))
     parents, rng = np.repeat(used, params.variants), np.random.default_rng(params.seed)
     index = clean.index.iloc[parents].assign(
         parent=parents.astype(np.int32), variant=np.tile(np.arange(params.variants, dtype=np.int16), len(used))
@@ -84,7 +96,7 @@ def open_hidden(clean: Path, params: AugmentParams) -> FaceSet | None:
     """The FaceSet hidden beside the folder clean, where copies are made of it; MmferError if it was made without."""
     if not params.hidden:
         return None
-    hidden = open_faceset(clean.with_name("hidden"), needs=("images", "landmarks", "transforms"))
+    hidden = open_faceset(clean.with_name("hidden"), needs=tuple(SHAPES))
     if not params_of(hidden.made_by, "hide")["variants"]:
         raise MmferError(f"{hidden.folder}: no variants for augment.hidden: {params.hidden}; raise hide.variants")
     return hidden
@@ -125,8 +137,9 @@ def _write_variants(
         rng, points = np.random.default_rng([params.seed, parent, variant]), clean.landmarks[parent]
         faces[row], hidden = occlude(raw.images[parent], points, raw.images[other], rng)
         shares[row] = hidden_shares(hidden, points)
-    scores, landmarks = find_faces(faces, cleaning, 1)
+    scores, landmarks, visible = find_faces(faces, cleaning, 1)
     write_rows(folder, "images", rows.start, faces)
     write_rows(folder, "landmarks", rows.start, landmarks)
     write_rows(folder, "transforms", rows.start, alignment(landmarks, ~np.isnan(scores), cleaning))
+    write_rows(folder, "visible", rows.start, visible)
     return scores, shares

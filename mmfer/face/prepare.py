@@ -6,6 +6,7 @@ those into the inputs of a system, in torch, on whatever device they lie:
 image       images (n, 48, 48) uint8              -> (n, 1, 48, 48) float32, zero mean and unit deviation for each face
 landmarks   landmarks (n, 68, 2) float32, pixels  -> (n, 136) float32, centred on their mean, over their RMS radius
 hog         hog (n, 900) float16                  -> (n, 900) float32
+visible     visible (n, 5) float32                -> as it is; not an input of its own, it weighs those above
 """
 
 from __future__ import annotations  # torch is imported by those who have tensors: using an ONNX graph needs none
@@ -16,30 +17,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mmfer.config import CleanParams, ExtractParams
-from mmfer.face.detection import find_faces_and_leaves, predict_landmarks
+from mmfer.face.detection import find_faces, predict_landmarks
 from mmfer.face.geometry import alignment, warp
 from mmfer.face.hog import hog, to_half
 from mmfer.face.points import move_landmarks
-from mmfer.face.visibility import ROUNDS, visible
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Stored = dict[str, np.ndarray]  # images, landmarks and hog, as FaceSets store them
+    from mmfer.data.faceset import FaceSet
+
+STORED = ("images", "landmarks", "hog", "visible")
+Stored = dict[str, np.ndarray]  # by the names in STORED, as FaceSets store them
 
 
-def see(
-    faces: np.ndarray, clean: CleanParams, extract: ExtractParams, workers: int
-) -> tuple[Stored, np.ndarray, np.ndarray]:
-    """Raw faces (n, 48, 48) uint8 -> what is stored of them, aligned, whether each was found (n,), and visibility.
+def see(faces: np.ndarray, clean: CleanParams, extract: ExtractParams, workers: int) -> tuple[Stored, np.ndarray]:
+    """Raw faces (n, 48, 48) uint8 -> what is stored of them, aligned, and whether each was found (n,).
 
-    Visibility (n, 5) float32 is the probability that each of PARTS can be seen. The rest is to the bit what the stages
-    clean, augment (copy 0) and extract make of the same images.
+    It is to the bit what the stages clean, augment (copy 0) and extract make of the same images.
     """
-    scores, landmarks, leaves = find_faces_and_leaves(faces, clean, workers, ROUNDS)
+    scores, landmarks, visible = find_faces(faces, clean, workers)
     found = ~np.isnan(scores)
     transforms = alignment(landmarks, found, clean)
-    return describe(warp(faces, transforms), landmarks, transforms, extract), found, visible(leaves)
+    return describe(warp(faces, transforms), landmarks, transforms, extract) | {"visible": visible}, found
 
 
 def describe(images: np.ndarray, landmarks: np.ndarray, transforms: np.ndarray, params: ExtractParams) -> Stored:
@@ -53,6 +53,11 @@ def describe(images: np.ndarray, landmarks: np.ndarray, transforms: np.ndarray, 
         points = predict_landmarks(images, np.concatenate([points.min(axis=1), points.max(axis=1)], axis=1))
     described = to_half(hog(images, params))
     return {"images": images, "landmarks": points.astype(np.float32), "hog": described}
+
+
+def stored_rows(seen: FaceSet, values: FaceSet, rows: np.ndarray | slice) -> Stored:
+    """Rows of augmented and features FaceSets: images of the one, the rest of the other."""
+    return {name: (seen if name == "images" else values).array(name)[rows] for name in STORED}
 
 
 def standard_image(images: Tensor) -> Tensor:
@@ -76,6 +81,7 @@ _PREPARE: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
     "image": ("images", standard_image),
     "landmarks": ("landmarks", landmark_vector),
     "hog": ("hog", lambda values: values.float()),
+    "visible": ("visible", lambda values: values),
 }
 
 

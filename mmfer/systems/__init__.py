@@ -1,8 +1,8 @@
 """The systems of the comparison, one file each, and their registry.
 
-A system is a class with `inputs` (which of image, landmarks, hog it looks at), built as `cls(params, n_classes,
-hog_length)`. It is a torch module with `n_classes` that maps those inputs to logits (and may bring its own `loss` of
-logits and target probabilities), or an estimator with `fit` and `predict_proba`.
+A system is a class with `inputs` (which of INPUTS it looks at), built as `cls(params, n_classes, hog_length)`. It is a
+torch module with `n_classes` that maps those inputs to logits (and may bring its own `loss` of logits and target
+probabilities), or an estimator with `fit` and `predict_proba`.
 Most networks are a Chain of layers (mmfer.systems.layers).
 A file is added to this folder and its kind can be named in params.yaml; nothing else is to be edited. Code that several
 files share belongs in layers.py, fusion.py or estimators.py, which SHARED_CODE of mmfer.training.runs names.
@@ -16,7 +16,7 @@ from typing import Any
 
 from mmfer.config import Block, check, own_train, pick
 
-INPUTS = ("image", "landmarks", "hog")
+INPUTS = ("image", "landmarks", "hog", "visible")
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def attention(kind: str, channels: int, reduction: int) -> nn.Module:
 class Network(nn.Module):
     """What training asks of a system that is a torch module."""
 
-    inputs: tuple[str, ...]  # of image, landmarks, hog
+    inputs: tuple[str, ...]  # of image, landmarks, hog, visible
     n_classes: int
 
 

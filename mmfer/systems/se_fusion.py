@@ -2,7 +2,8 @@
 
 Few maps where the face is large and memory is what a CPU waits for, many where it is small; a wider network for half of
 compact's operations. Squeeze-and-excitation (Hu et al., 2018) in the last stages alone, a choice of stem and of
-pooling, and a linear classifier on each branch that helps it learn for itself (deep supervision: Lee et al., 2015).
+pooling, a linear classifier on each branch that helps it learn for itself (deep supervision: Lee et al., 2015), and a
+gate on each branch that weighs it by what of the face can be seen.
 """
 
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from mmfer.face.points import PARTS
 from mmfer.systems import register
 from mmfer.systems.fusion import BranchParams, Modality, ModalityFusion
 from mmfer.systems.layers import residual_stages
@@ -35,6 +37,7 @@ class SeFusionParams(BranchParams):
         {"landmarks": 0.3, "hog": 0.5}, description="share of training samples from which a branch is withheld"
     )
     heads: float = Field(0.0, ge=0, description="weight of the loss of a classifier on each branch; 0: none")
+    gated: bool = Field(False, description="weigh each branch by its vector and the visibility of the face's parts")
 
     @model_validator(mode="after")
     def _stages_agree(self) -> "SeFusionParams":
@@ -68,6 +71,19 @@ class ImageBranch(nn.Sequential):
         super().__init__(*unshuffle, *stem, *stages, *pooling, nn.Dropout(params.dropout))
 
 
+class VisibilityGate(nn.Module):
+    """A vector times a weight from 0 to 2 that depends on it and on which of PARTS can be seen; 1 before training."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(width + len(PARTS), 1)
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, vector: Tensor, visible: Tensor) -> Tensor:  # (N, W), (N, 5) -> (N, W)
+        return vector * 2 * torch.sigmoid(self.score(torch.cat([vector, visible.to(vector.dtype)], dim=1)))
+
+
 @register("se_fusion", params=SeFusionParams)
 class SeFusion(ModalityFusion):
     """The fusion of three branches, and where `heads` asks for it what they would say alone, while it trains."""
@@ -77,13 +93,17 @@ class SeFusion(ModalityFusion):
         super().__init__(params, lambda: ImageBranch(params), image, n_classes, hog_length, withhold=params.withhold)
         self.weight = params.heads
         widths = {"image": image, "landmarks": params.landmarks_hidden[-1], "hog": params.hog_hidden[-1]}
-        named = params.branches if params.heads else []
-        self.heads = nn.ModuleDict({name: nn.Linear(widths[name], n_classes) for name in named})
+        headed, gated = (params.branches if asked else [] for asked in (params.heads, params.gated))
+        self.heads = nn.ModuleDict({name: nn.Linear(widths[name], n_classes) for name in headed})
+        self.gates = nn.ModuleDict({name: VisibilityGate(widths[name]) for name in gated})
+        if gated:
+            self.inputs = (*self.inputs, "visible")
 
-    def forward(self, **inputs: Tensor) -> Tensor:  # as Fusion
+    def forward(self, **inputs: Tensor) -> Tensor:  # as Fusion, and where it is gated visible (N, 5)
         vectors = {name: branch(inputs[name]) for name, branch in self.branches.items()}
-        if self.training:  # for `loss`; not of vectors that are withheld from the fusion
+        if self.training:  # for `loss`; not of vectors that are weighed, or withheld from the fusion
             self.branch_logits = [head(vectors[name]) for name, head in self.heads.items()]
+        vectors |= {name: gate(vectors[name], inputs["visible"]) for name, gate in self.gates.items()}
         return self.head(self.fusion(torch.cat([self.gate(name, v) for name, v in vectors.items()], dim=1)))
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:

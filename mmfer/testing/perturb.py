@@ -27,7 +27,7 @@ from mmfer.data.faceset import (
 )
 from mmfer.face.detection import CHUNK
 from mmfer.face.geometry import CENTRE
-from mmfer.face.points import EYES, LEFT_EYE, MOUTH, N_POINTS, RIGHT_EYE
+from mmfer.face.points import EYES, LEFT_EYE, MOUTH, N_POINTS, PARTS, RIGHT_EYE
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.parallel import each, ranges
@@ -141,8 +141,8 @@ def _direction(rng: Generator) -> np.ndarray:
 def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: int) -> FaceSet:
     """Raw, clean and features FaceSets below `data` -> perturbed FaceSet: each drawn test face under each condition.
 
-    It holds what a network sees: aligned images, landmarks, HOG. The index gains `parent` (raw row), `condition` and
-    `found` (whether the detector still finds the face).
+    It holds what a network sees: aligned images, landmarks, HOG, visibility. The index gains `parent` (raw row),
+    `condition` and `found` (whether the detector still finds the face).
     """
     clean = open_faceset(data / "clean", needs=("landmarks",))
     features = open_faceset(data / "features")
@@ -155,6 +155,7 @@ def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: in
     load_shape_model()  # before the threads, each of which would read it
     with new_faceset(target, clean.dataset, clean.classes, index, made_by) as folder:
         shapes = {"images": (FACE_PX, FACE_PX), "landmarks": (N_POINTS, 2), "hog": (features.hog.shape[1],)}
+        shapes["visible"] = (len(PARTS),)
         for name, shape in shapes.items():
             create_array(folder, name, (len(index), *shape))
         jobs = [(data.absolute(), folder.absolute(), part, params) for part in ranges(len(index), CHUNK, workers)]
@@ -171,7 +172,7 @@ def _write_changed(data: Path, folder: Path, rows: slice, params: PerturbParams)
     for row, name in zip(index["parent"], index["condition"], strict=True):
         stream = np.random.default_rng([params.seed, zlib.crc32(name.encode()), row])
         faces.append(changes[name](raw.images[row], clean.landmarks[row], stream))
-    seen, found, _ = see(np.stack(faces), cleaning, extract, 1)
+    seen, found = see(np.stack(faces), cleaning, extract, 1)
     for name, array in seen.items():
         write_rows(folder, name, rows.start, array)
     return found

@@ -38,7 +38,7 @@ def predict_runs(data: Path, system: str, params: EvaluateParams) -> Predictions
     the others predict run 0 alone. MmferError where a probability is not finite.
     """
     raw = open_faceset(data / "raw", needs=("images",))
-    clean = open_faceset(data / "clean", needs=("landmarks", "transforms"))
+    clean = open_faceset(data / "clean", needs=("landmarks", "transforms", "visible"))
     features = open_faceset(data / "features")
     models = data / "models" / system
     train = train_params(models)
@@ -68,9 +68,10 @@ def predict_runs(data: Path, system: str, params: EvaluateParams) -> Predictions
 def test_views(
     raw: FaceSet, clean: FaceSet, features: FaceSet, rows: np.ndarray, params: EvaluateParams
 ) -> Iterator[dict[str, np.ndarray]]:
-    """What each run sees of the faces in `rows`: images, landmarks and HOG as a FaceSet stores them."""
+    """What each run sees of the faces in `rows`: images, landmarks, HOG and visibility as a FaceSet stores them."""
     parents = features.index["parent"].to_numpy()[rows]
     extract = ExtractParams(**features.made_by["params"])
     for run in range(params.runs):
         images, transforms = random_copies(raw, clean, parents, np.full(len(rows), run), params)
-        yield describe(images, clean.landmarks[parents], transforms, extract)
+        described = describe(images, clean.landmarks[parents], transforms, extract)
+        yield described | {"visible": clean.visible[parents]}

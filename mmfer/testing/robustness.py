@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mmfer.data.faceset import FaceSet, open_faceset, rows_digest
+from mmfer.face.prepare import STORED
 from mmfer.files import new_folder, write_csv, write_json
 from mmfer.testing.corruptions import CORRUPTIONS, is_corruption
 from mmfer.training.device import choose_device
@@ -35,11 +36,11 @@ def predict_perturbed(data: Path, system: str) -> Perturbed:
 
     In cross-validation each face is predicted by the model that has not seen its fold.
     """
-    faces, models = open_faceset(data / "perturbed", needs=("images", "landmarks", "hog")), data / "models" / system
+    faces, models = open_faceset(data / "perturbed", needs=STORED), data / "models" / system
     train, folds = train_params(models), faces.index["fold"].to_numpy()
     device = choose_device(train["device"])
     of_paper = ~faces.index["condition"].map(is_corruption).to_numpy(dtype=bool)
-    stored = {"images": faces.images, "landmarks": faces.landmarks, "hog": faces.hog}
+    stored = {name: faces.array(name) for name in STORED}
     seeds: dict[int, np.ndarray] = {}
     for seed in train["seeds"]:
         if not (models / model_name(int(folds.min()), seed)).exists():

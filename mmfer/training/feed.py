@@ -21,7 +21,7 @@ from mmfer.errors import MmferError
 from mmfer.face.augment import draw_key, draw_variants
 from mmfer.face.hide import open_hidden, places
 from mmfer.face.online import copies_on_cpu, copies_on_device, tables_for
-from mmfer.face.prepare import stored_names
+from mmfer.face.prepare import stored_names, stored_rows
 
 Arrays = dict[str, Any]  # by name: arrays, memmapped or not, or tensors in a device's memory
 TARGETS = ("labels", "votes")  # in place of what is drawn of a face, what is known of it
@@ -32,7 +32,7 @@ SHARE = 0.6  # of a device's free memory that data may take; the rest is for the
 class Faces:
     """Raw faces and how copies of them are drawn."""
 
-    raw: Arrays  # images, landmarks and transforms of all raw faces
+    raw: Arrays  # images, landmarks, transforms and visibility of all raw faces
     hidden: Arrays  # the same of their variants, with a part of the face hidden; empty where no copy is made of them
     first: Tensor  # (raw faces,) int64: the first of a face's variants among those
     counts: Tensor  # (raw faces,) int64: how many there are
@@ -97,6 +97,7 @@ class Feed:
         draw = _drawn_by(self.device, self.compiled, self.faces.extract)
         parents, copies = parents.to(self.device), copies.to(self.device)
         made = draw(raw, parents, copies, self.faces.augment, self.faces.extract, self.faces.key)
+        made["visible"] = raw["visible"]
         targets = {name: array for name, array in self.arrays.items() if name in TARGETS}
         return {name: made[name] for name in self.arrays if name not in TARGETS} | _fetch(targets, rows, self.device)
 
@@ -107,13 +108,13 @@ def open_feed(seen: FaceSet, values: FaceSet, inputs: tuple[str, ...], labels: s
     Where copies are drawn online, the FaceSets raw and clean are read beside them. MmferError where votes are asked for
     and the data set has none.
     """
-    stored = {"images": seen.images, "landmarks": values.landmarks, "hog": values.hog}
+    stored = stored_rows(seen, values, slice(None))
     feed = Feed({name: stored[name] for name in stored_names(inputs)} | _targets(seen, labels))
     if seen.made_by["params"].get("mode") != "online":
         return feed
     augment, extract = AugmentParams(**seen.made_by["params"]), ExtractParams(**values.made_by["params"])
     raw, clean = (open_faceset(seen.folder.with_name(name)) for name in ("raw", "clean"))
-    arrays = {"images": raw.images, "landmarks": clean.landmarks, "transforms": clean.transforms}
+    arrays = {"images": raw.images, **{name: clean.array(name) for name in ("landmarks", "transforms", "visible")}}
     hidden = open_hidden(clean.folder, augment)
     if hidden is not None:
         check_made_of(seen, hidden)
@@ -143,7 +144,7 @@ def all_arrays(feed: Feed) -> list[np.ndarray]:
 
 
 def _originals(faces: Faces, parents: Tensor, copies: Tensor, device: str) -> dict[str, Tensor]:
-    """What copies (n,) of raw faces (n,) are made of: images, landmarks and transforms of the face or a variant."""
+    """What copies (n,) of raw faces (n,) are made of: the arrays of the face or of a variant."""
     raw = _fetch(faces.raw, parents, device)
     if not faces.hidden:
         return raw
@@ -152,7 +153,9 @@ def _originals(faces: Faces, parents: Tensor, copies: Tensor, device: str) -> di
     # Rows of faces without variants may end behind the last one.
     rows = (faces.first[parents] + variants.clamp(min=0)).clamp(max=len(next(iter(faces.hidden.values()))) - 1)
     hidden = _fetch(faces.hidden, rows, device)
-    return {name: torch.where(some[:, None, None], hidden[name], raw[name]) for name in raw}
+    return {
+        name: torch.where(some.view(-1, *[1] * (array.ndim - 1)), hidden[name], array) for name, array in raw.items()
+    }
 
 
 def _fetch(arrays: Arrays, rows: Tensor, device: str) -> dict[str, Tensor]:

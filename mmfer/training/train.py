@@ -105,7 +105,7 @@ def train_all(
 def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Training]:
     """All trainings of one system on the data set in a folder: each fold with each seed."""
     faces = open_faceset(data / "augmented", needs=("images",))
-    values = open_faceset(data / "features", needs=("landmarks", "hog"))
+    values = open_faceset(data / "features", needs=("landmarks", "hog", "visible"))
     check_made_of(values, faces)
     model = build(model_facts(*system, values))
     feed = open_feed(faces, values, model.inputs, params.labels)

@@ -48,8 +48,8 @@ def export_onnx(folder: Path, target: Path | None = None) -> Path:
     beside it; Predictor.load(folder) uses it from then on, for it answers sooner than torch is imported.
 
     Inputs, of which the file has those that the network reads: images uint8 (n, 48, 48), landmarks float32 (n, 68, 2),
-    hog float32 (n, 900). Output: probabilities float32 (n, C). MmferError, and no file, where onnxruntime finds
-    probabilities other than torch's.
+    hog float32 (n, 900), visible float32 (n, 5). Output: probabilities float32 (n, C). MmferError, and no file, where
+    onnxruntime finds probabilities other than torch's.
     """
     require("onnx", "onnxscript")
     model = load_model(folder)
@@ -121,6 +121,7 @@ def example_faces(model: Model, n: int = 5) -> dict[str, np.ndarray]:
         "images": rng.integers(0, 256, (n, FACE_PX, FACE_PX), dtype=np.uint8),
         "landmarks": rng.uniform(0, FACE_PX, (n, 68, 2)).astype(np.float32),
         "hog": rng.random((n, hog_length(extract)), dtype=np.float32),
+        "visible": rng.random((n, 5), dtype=np.float32),
     }
     for array in faces.values():
         array[0] = 0

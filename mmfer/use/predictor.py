@@ -124,8 +124,8 @@ class Predictor:
         crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
         if not crops:
             return [[] for _ in images]
-        stored, _, visible = see(np.stack(crops), self._clean, self._extract, self.workers)
-        rows = zip(crops, self.model.predict(stored), visible, strict=True)
+        stored = self.see(np.stack(crops))
+        rows = zip(crops, self.model.predict(stored), stored["visible"], strict=True)
         return [[self._face(face, *next(rows)) for face in faces] for faces in found]
 
     def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray, visible: np.ndarray) -> Face:
@@ -159,7 +159,7 @@ class Predictor:
         return tempered(self.model.predict(stored), self._temperature)
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Faces uint8 (N, 48, 48) -> aligned images, landmarks and HOG: to the bit what the stages store of them."""
+        """Faces uint8 (N, 48, 48) -> to the bit what the stages store of them (mmfer.face.prepare.STORED)."""
         return see(images, self._clean, self._extract, self.workers)[0]
 
     def explain(self, face: Face | np.ndarray) -> Explanation:
@@ -186,15 +186,15 @@ class Predictor:
     def _saliency(self, seen: dict[str, np.ndarray], chosen: int, plain: float) -> np.ndarray:
         """Occlusion (Zeiler and Fergus, 2014): a square of the face's mean grey slides over it.
 
-        The landmarks stay: what they carry, `without` shows.
+        Landmarks and visibility stay: what landmarks carry, `without` shows.
         """
         image = seen["images"][0]
         corners = [(y, x) for y in range(0, FACE_PX - PATCH + 1, STRIDE) for x in range(0, FACE_PX - PATCH + 1, STRIDE)]
         hidden = np.repeat(image[None], len(corners), axis=0)
         for view, (y, x) in zip(hidden, corners, strict=True):
             view[y : y + PATCH, x : x + PATCH] = round(float(image.mean()))
-        described = to_half(hog(hidden, self._extract))
-        stored = {"images": hidden, "landmarks": np.repeat(seen["landmarks"], len(corners), axis=0), "hog": described}
+        stored = {name: np.repeat(seen[name], len(corners), axis=0) for name in ("landmarks", "visible")}
+        stored |= {"images": hidden, "hog": to_half(hog(hidden, self._extract))}
         drops = plain - self._predict(stored)[:, chosen]
         total, count = np.zeros((2, FACE_PX, FACE_PX), np.float32)
         for drop, (y, x) in zip(drops, corners, strict=True):

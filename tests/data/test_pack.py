@@ -55,6 +55,7 @@ def write_data(data, images, landmarks, transforms, split="train", **columns):
     with new_faceset(data / "clean", "d", ["a", "b"], clean, {"stage": "clean", "from": origin}) as folder:
         write_array(folder, "landmarks", landmarks)
         write_array(folder, "transforms", transforms)
+        write_array(folder, "visible", landmarks[:, :5, 0])
 
 
 def assert_equal_data(one, other):
@@ -210,7 +211,9 @@ def test_a_pack_that_is_cut_short_says_so(packed, tmp_path, share):
     refused(tmp_path / "p", tmp_path, "/p: damaged or cut short")
 
 
-@pytest.mark.parametrize("part", ["pack.json", "index.parquet", "images.dct", "landmarks.xz", "transforms.xz"])
+@pytest.mark.parametrize(
+    "part", ["pack.json", "index.parquet", "images.dct", "landmarks.xz", "transforms.xz", "visible.xz"]
+)
 def test_a_flipped_byte_is_noticed_and_its_part_named(packed, tmp_path, part):
     with zipfile.ZipFile(packed) as archive:
         info = archive.getinfo(part)
@@ -265,12 +268,12 @@ def flip(content):
         ),
         ("landmarks.xz", flip, r"landmarks.xz: damaged \(Corrupt input data\)|landmarks is not what"),
         ("transforms.xz", lambda code: code[:-40], "transforms"),
-        ("pack.json", lambda head: b"[]", "a pack of format None, this mmfer opens 1; pack and open with one version"),
+        ("pack.json", lambda head: b"[]", "a pack of format None, this mmfer opens 2; pack and open with one version"),
         ("pack.json", lambda head: b"\xff{", "a pack of format None"),
         (
             "pack.json",
-            lambda head: head.replace(b'"format": 1', b'"format": 2'),
-            "a pack of format 2, this mmfer opens 1",
+            lambda head: head.replace(b'"format": 2', b'"format": 1'),
+            "a pack of format 1, this mmfer opens 2",
         ),
         (
             "pack.json",

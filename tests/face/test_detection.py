@@ -20,7 +20,7 @@ HALF_A_PIXEL = 0.12  # less than the quarter that a wrong centre of pixels costs
 def found():
     """Images of faces (42, 48, 48), their true landmarks, scores, landmarks found."""
     images, truth = rendered_faces()
-    return images[:FACES], truth, *find_faces(images[:FACES], CleanParams(), 2)
+    return images[:FACES], truth, *find_faces(images[:FACES], CleanParams(), 2)[:2]
 
 
 def by_dlib(image, threshold):
@@ -50,7 +50,7 @@ def mirrored_mean(landmarks, of_mirrored):
 def test_landmarks_of_a_mirrored_face_are_the_mirror_image_about_the_middle_of_the_pixels(found):
     images, truth, _, landmarks = found
     flipped = np.ascontiguousarray(images[:, :, ::-1])
-    _, of_flipped = find_faces(flipped, CleanParams(), 2)
+    _, of_flipped, _ = find_faces(flipped, CleanParams(), 2)
     assert mirrored_mean(landmarks, of_flipped) == pytest.approx(23.5, abs=0.1)
     boxes = np.concatenate([truth.min(axis=1), truth.max(axis=1)], axis=1)
     of_flipped = predict_landmarks(flipped, boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [47, 0, 47, 0])
@@ -66,15 +66,15 @@ def test_scores_are_dlibs_and_a_face_below_the_threshold_is_none(found):
     for image, score in zip(images[:4], scores, strict=False):
         assert score == pytest.approx(max(value for value, _ in by_dlib(image, 0.0)[0]), abs=1e-5)
     threshold = float(np.sort(scores[:20])[9:11].mean())
-    strict, _ = find_faces(images[:20], CleanParams(threshold=threshold), 1)
+    strict, *_ = find_faces(images[:20], CleanParams(threshold=threshold), 1)
     np.testing.assert_array_equal(np.isfinite(strict), scores[:20] > threshold)
-    lenient, _ = find_faces(images[:20], CleanParams(threshold=-1.0), 1)
+    lenient, *_ = find_faces(images[:20], CleanParams(threshold=-1.0), 1)
     np.testing.assert_array_equal(lenient, scores[:20])
 
 
 def test_where_no_face_is_found_the_landmarks_are_fitted_to_the_whole_image(shape_predictor):
     noise = rendered_faces()[0][FACES:]
-    scores, landmarks = find_faces(noise, CleanParams(), 1)
+    scores, landmarks, _ = find_faces(noise, CleanParams(), 1)
     assert np.isnan(scores).all()
     for image, points in zip(noise, landmarks, strict=True):
         found, large = by_dlib(image, 0.0)
@@ -87,7 +87,7 @@ def test_where_no_face_is_found_the_landmarks_are_fitted_to_the_whole_image(shap
 def test_the_best_of_several_detections_counts(shape_predictor):
     rows = [image for image in rendered_faces()[0][:20] if len(by_dlib(image, -1.5)[0]) > 1][:3]
     assert rows
-    scores, landmarks = find_faces(np.stack(rows), CleanParams(threshold=-1.5), 1)
+    scores, landmarks, _ = find_faces(np.stack(rows), CleanParams(threshold=-1.5), 1)
     for image, score, points in zip(rows, scores, landmarks, strict=True):
         found, large = by_dlib(image, -1.5)
         best, box = max(found, key=lambda pair: pair[0])

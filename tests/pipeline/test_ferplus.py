@@ -14,6 +14,7 @@ from mmfer.data.votes import votes_of
 from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
 from mmfer.face.extract import write_features
+from mmfer.face.prepare import stored_rows
 from mmfer.testing.evaluate import evaluate, write_metrics
 from mmfer.testing.tracked import tracked_figures
 from mmfer.testing.votes import vote_figures
@@ -85,7 +86,7 @@ def test_the_network_is_trained_and_validated_towards_the_votes_and_its_folder_s
     assert "they come from outside FER2013" in json.dumps(facts["made_by"])
     faces, values = open_faceset(trained[0] / "augmented"), open_faceset(trained[0] / "features")
     rows = np.flatnonzero((faces.index["split"] == "val") & (faces.index["copy"] == 0))
-    stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
+    stored = stored_rows(faces, values, rows)
     figures = vote_figures(load_model(folder).predict(stored), shares_of(faces.index.iloc[rows], source[1]))
     assert history["val_loss"].iloc[-1] == pytest.approx(figures["cross_entropy"], abs=1e-3)
 

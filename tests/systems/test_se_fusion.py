@@ -145,3 +145,19 @@ def test_heads_say_nothing_where_the_network_is_used(inputs):
 def test_stages_that_do_not_agree_are_refused(block, message):
     with pytest.raises(MmferError, match=message):
         system_params("se_fusion", block)
+
+
+def test_a_gate_weighs_each_branch_by_its_vector_and_by_what_can_be_seen(inputs):
+    plain, gated = build(**SMALL).eval(), build(**SMALL, gated=True).eval()
+    assert gated.inputs == ("image", "landmarks", "hog", "visible")
+    visible = torch.rand(6, 5)
+    gated.load_state_dict(plain.state_dict(), strict=False)
+    torch.testing.assert_close(gated(**inputs, visible=visible), plain(**inputs))  # before training it changes nothing
+    score = gated.gates["hog"].score
+    with torch.no_grad():
+        score.weight[0, -2] = 2.0  # how well the mouth can be seen
+        score.weight[0, 0], score.bias[0] = 0.5, -1.0
+    vector = plain.branches["hog"](inputs["hog"])
+    weight = 2 * torch.sigmoid(0.5 * vector[:, 0] + 2.0 * visible[:, 3] - 1.0)
+    plain.branches["hog"].register_forward_hook(lambda module, given, made: made * weight[:, None])
+    torch.testing.assert_close(gated(**inputs, visible=visible), plain(**inputs))

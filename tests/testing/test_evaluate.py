@@ -11,6 +11,7 @@ from mmfer.config import EvaluateParams, TrainParams
 from mmfer.data.faceset import open_faceset, rows_digest
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError
+from mmfer.face.prepare import stored_rows
 from mmfer.testing import evaluate as evaluation
 from mmfer.testing import predictions, tracked
 from mmfer.testing.evaluate import calibration, evaluate, measure, write_metrics, write_results
@@ -84,13 +85,15 @@ def test_run_0_sees_what_is_stored(data):
     assert (first["images"] == augmented.images[rows]).all()
     assert (first["hog"] == features.hog[rows]).all()
     assert (first["landmarks"] == features.landmarks[rows]).all()
-    assert all((first[name] != second[name]).any() for name in first)
+    assert (first["visible"] == features.visible[rows]).all()
+    moved = {name for name in first if (first[name] != second[name]).any()}
+    assert moved == {"images", "landmarks", "hog"}  # a face that is moved hides no more of itself
 
 
 def test_run_0_is_the_model_on_the_stored_faces_and_the_other_runs_are_not(data, result):
     faces, features = open_faceset(data / "augmented"), open_faceset(data / "features")
     rows = split_rows(features, -1, "last").test
-    stored = {"images": faces.images[rows], "landmarks": features.landmarks[rows], "hog": features.hog[rows]}
+    stored = stored_rows(faces, features, rows)
     for seed, found in zip([2, 10, 1], result.predictions.seeds, strict=True):
         model = load_model(data / f"models/net/seed{seed}")
         np.testing.assert_allclose(found, model.predict(stored), atol=1e-6)

@@ -12,10 +12,11 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
-from mmfer.config import TrainParams
+from mmfer.config import CleanParams, ExtractParams, TrainParams
 from mmfer.data.faceset import open_faceset, params_of
 from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
+from mmfer.face.prepare import see, stored_rows
 from mmfer.training import campaign
 from mmfer.training.models import Model, load_model
 from tests.tiny import write_tiny
@@ -103,7 +104,7 @@ def test_the_tables_hold_what_each_model_says_of_the_plain_validation_faces(fold
     table, data = pd.read_csv(folder / "out/trials.csv"), folder / "data"
     faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
     rows = np.flatnonzero((faces.index["split"] == "val") & (faces.index["copy"] == 0))
-    stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
+    stored = stored_rows(faces, values, rows)
     labels = faces.index["label"].to_numpy()[rows]
     right = {}
     for row in table.itertuples():
@@ -126,9 +127,25 @@ def test_no_test_face_is_predicted(folder, tmp_path, monkeypatch):
     run, asked = pd.read_csv(folder / "out/trials.csv")["run"][0], []
     (tmp_path / run).symlink_to(folder / "out" / run)
     monkeypatch.setattr(Model, "predict", lambda self, stored: asked.append(stored["images"]) or np.eye(3))
-    trials.predicted(folder / "data", tmp_path, run)
-    faces = open_faceset(folder / "data/augmented")
-    np.testing.assert_array_equal(np.concatenate(asked), faces.images[np.flatnonzero(faces.index["split"] == "val")])
+    _, seen = trials.validation(folder / "data", tmp_path)
+    trials.predicted(seen, tmp_path, run)
+    faces, hidden = open_faceset(folder / "data/augmented"), open_faceset(tmp_path / "val/hidden")
+    rows = np.flatnonzero(faces.index["split"] == "val")
+    np.testing.assert_array_equal(asked[0], faces.images[rows])
+    np.testing.assert_array_equal(hidden.index["parent"], faces.index["parent"][rows])  # and no other face
+    assert len(asked) == 2
+
+
+def test_hidden_validation_faces_are_found_anew_and_counted(folder):
+    out = folder / "out"
+    labels, (_, hidden) = trials.validation(folder / "data", out)
+    raw = np.array(open_faceset(out / "val/hidden").images)
+    found, _ = see(raw, CleanParams(), ExtractParams(), 1)
+    for name, values in found.items():
+        np.testing.assert_array_equal(hidden[name], values)
+    for row in pd.read_csv(out / "trials.csv").itertuples():
+        right = load_model(out / row.run).predict(found).argmax(1) == labels
+        assert row.hidden == pytest.approx(right.mean(), abs=1e-4)
 
 
 def test_what_is_trained_is_not_trained_again_under_another_name_or_by_other_code(folder, tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ def data(tmp_path, monkeypatch):
     return write_tiny(tmp_path / "data")
 
 
-def feed_of(data, inputs=("image", "landmarks", "hog")):
+def feed_of(data, inputs=("image", "landmarks", "hog", "visible")):
     return open_feed(open_faceset(data / "augmented"), open_faceset(data / "features"), inputs)
 
 
@@ -70,7 +70,7 @@ def test_online_copies_of_hidden_faces_are_the_stored_ones(data):
     made = online.samples(faces, torch.from_numpy(index["copy"].to_numpy(np.int64)[rows]))
     expected = stored.fetch(torch.from_numpy(rows))
     assert all(torch.equal(made[name], values) for name, values in expected.items())
-    assert len(feeds.all_arrays(online)) == 4 + 3 + 3  # a run's hash reads the variants too
+    assert len(feeds.all_arrays(online)) == 5 + 4 + 4  # a run's hash reads the variants too
 
 
 def test_the_second_pass_sees_other_copies(data):

@@ -12,6 +12,7 @@ import mmfer
 from mmfer.config import TrainParams
 from mmfer.data.faceset import open_faceset
 from mmfer.errors import MmferError
+from mmfer.face.prepare import stored_rows
 from mmfer.training.models import Model, cost, load_model, save_model
 from mmfer.training.train import train_all
 from tests.tiny import CLASSES, write_tiny
@@ -27,7 +28,7 @@ def data(tmp_path, monkeypatch):
 
 def stored(data):
     faces, features = open_faceset(data / "augmented"), open_faceset(data / "features")
-    return {"images": faces.images[:9], "landmarks": features.landmarks[:9], "hog": features.hog[:9]}
+    return stored_rows(faces, features, slice(9))
 
 
 @pytest.mark.parametrize("block", [BLOCK, {"kind": "svm", "components": 5}])

@@ -26,6 +26,7 @@ SMALL = {  # kinds whose defaults are large
         "landmarks_hidden": [8],
         "hog_hidden": [8],
         "heads": 0.2,
+        "gated": True,
     },
     "pramerdorfer_ensemble": {"members": {"vgg": 2}},
     "vgg": {"depth": "vgg13"},
@@ -49,6 +50,7 @@ def faces():
     images, landmarks = rng.integers(0, 256, (10, 48, 48), dtype=np.uint8), rng.uniform(5, 43, (10, 68, 2))
     hog = rng.random((10, 900), dtype=np.float32)
     source = {"images": images, "landmarks": landmarks.astype(np.float32), "hog": hog, "labels": np.arange(10) % 3}
+    source["visible"] = rng.random((10, 5), dtype=np.float32)
     source["votes"] = np.eye(3, dtype=np.float32)[source["labels"]] * 0.7 + np.float32(0.1)
     return source, Rows(np.arange(6), np.arange(6, 10), np.arange(0))
 

@@ -17,6 +17,7 @@ from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
+from mmfer.face.prepare import stored_rows
 from mmfer.training.calibration import fit_temperature, least_probability
 from mmfer.training.loop import epoch_samples, loss
 from mmfer.training.models import load_model
@@ -212,7 +213,7 @@ def test_the_temperature_and_the_sets_come_from_the_validation_faces_alone(made)
         *map(open_faceset, (data / "augmented", data / "features")),
     )
     rows = split_rows(faces, -1, "last").val
-    stored = {"images": faces.images[rows], "landmarks": values.landmarks[rows], "hog": values.hog[rows]}
+    stored = stored_rows(faces, values, rows)
     probabilities, labels = model.predict(stored), faces.index["label"].to_numpy()[rows]
     assert model.facts["result"]["temperature"] == pytest.approx(fit_temperature(probabilities, labels), abs=1e-3)
     least = pytest.approx(least_probability(probabilities, labels), abs=1e-6)

@@ -27,7 +27,7 @@ MADE_BY = {"stage": "extract", "params": ExtractParams().model_dump(), "from": {
 TINY = {"kind": "compact", "channels": [4, 8], "blocks": 1, "squeeze": 2, "landmarks_hidden": [8], "hog_hidden": [8]}
 SE_FUSION = {
     **{"kind": "se_fusion", "channels": [4, 8], "blocks": [1, 1], "squeezed": 1, "squeeze": 2},
-    **{"landmarks_hidden": [8], "hog_hidden": [8], "heads": 0.2},
+    **{"landmarks_hidden": [8], "hog_hidden": [8], "heads": 0.2, "gated": True},
 }
 NARROWEST = TINY | {"branches": ["landmarks"]}  # whose graph is made in a third of the time
 SMALL = {  # where the defaults are large
