@@ -1,14 +1,16 @@
 """The weights of mmfer.face.visibility and how good they are: writes mmfer/weights/visibility, prints a Markdown table.
 
 `python -m tools.visibility data/fer2013 ckplus48.zip`, with the FaceSets raw and clean of FER2013 as
-docs/results/fer2013/params.yaml makes them. Fitted to training faces that are hidden by mmfer.face.occlude and found
-again; its choices and its calibration are made on a tenth of them. Measured on validation faces, on CK+ and on rendered
-faces, all of them never seen, under occluders that training never draws. No face of PublicTest is read.
+docs/results/fer2013/params.yaml makes them. Fitted to training faces that are hidden by mmfer.face.occlude, made dim
+or bright, and found again; its choices and its calibration are made on a tenth of them. Measured on validation faces,
+on CK+ and on rendered faces, all of them never seen, under occluders that training never draws, and in several lights.
+No face of PublicTest is read.
 """
 
 import copy
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -30,22 +32,25 @@ from mmfer.data.synthetic.scenery import OCCLUDERS
 from mmfer.data.synthetic.scenery import occlude as put_before
 from mmfer.face.detection import find_faces, find_faces_and_leaves
 from mmfer.face.occlude import hidden_shares, occlude
-from mmfer.face.points import EYES, LEFT_EYE, MOUTH, PARTS, RIGHT_EYE
+from mmfer.face.points import EYES, MOUTH, PARTS
 from mmfer.face.visibility import ROUNDS, WEIGHTS, add_weights
 from mmfer.files import new_file, write_json
-from mmfer.testing.perturb import hide
+from mmfer.testing.perturb import hide, lighten, wear_glasses, wear_mask
 
 SEED, WORKERS = 0, 2
-PLAIN = 0.4  # share of the training faces of which nothing is hidden
+COPIES = 8  # of each training face, each hidden anew
+PLAIN = 0.4  # share of them of which nothing is hidden
+TONED = 0.75  # share of them in another light
+GAINS, SHIFT = (0.25, 1.5), 0.4  # of a tone: times the contrast about the middle grey, then up or down (1: grey range)
 LEAVES, STEPS = 16, 40  # of a tree; of L-BFGS
-PENALTIES = (0.01, 0.03)  # of squared weights, the better of which is taken
+PENALTIES = (0.001, 0.003)  # of squared weights, the better of which is taken
 CLEAN = CleanParams(threshold=-1.0)  # as FER2013 is cleaned
 PEOPLE = 400  # rendered ones
 # Black and white by turns: what is painted over it differs from it everywhere, and so shows what is hidden.
 CHECKS = np.where(np.indices((FACE_PX, FACE_PX)).sum(axis=0) % 2, 255, 0).astype(np.uint8)
 
-
 Model = tuple[np.ndarray, np.ndarray]  # weights (trees, LEAVES, 5), bias (5,), float32
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]  # face, its landmarks -> face
 
 
 class Seen(NamedTuple):
@@ -70,48 +75,30 @@ def look(faces: np.ndarray, shares: np.ndarray) -> Seen:
 
 
 def training_faces(faces: np.ndarray, points: np.ndarray, rows: np.ndarray, others: np.ndarray) -> Seen:
-    """Rows of faces, most of them hidden as mmfer.face.occlude does it, some of them by patches of `others`."""
+    """Copies of rows of faces, most hidden as mmfer.face.occlude does it, some by patches of `others`; then toned."""
     drawn, shares = [], []
-    for row in rows:
-        rng = np.random.default_rng([SEED, row])
+    for row, draw in itertools.product(rows, range(COPIES)):
+        rng = np.random.default_rng([SEED, row, draw])
         hidden = np.zeros((FACE_PX, FACE_PX))
         face = faces[row]
         if rng.random() >= PLAIN:
             face, hidden = occlude(face, points[row], faces[rng.choice(others)], rng)
-        drawn.append(face)
+        drawn.append(toned(face, rng) if rng.random() < TONED else face)
         shares.append(hidden_shares(hidden, points[row]))
     return look(np.stack(drawn), np.stack(shares))
 
 
-def dark_glasses(face: np.ndarray, points: np.ndarray, rng: Generator) -> np.ndarray:
-    """Two dark ovals with a bridge."""
-    right, left = points[RIGHT_EYE].mean(axis=0), points[LEFT_EYE].mean(axis=0)
-    across, worn, level = left - right, face.copy(), int(rng.integers(5, 45))
-    angle, size = float(np.degrees(np.arctan2(across[1], across[0]))), float(np.linalg.norm(across))
-    for eye in (right, left):
-        cv2.ellipse(worn, _fixed(eye), _fixed(np.array([0.36, 0.27]) * size), angle, 0, 360, level, -1, shift=4)
-    cv2.line(worn, _fixed(right), _fixed(left), level, shift=4)
-    return worn
+def toned(face: np.ndarray, rng: Generator) -> np.ndarray:
+    """A face in another light: of less contrast or of more, darker or lighter, even so far that nothing is left."""
+    gain, shift = np.exp(rng.uniform(*np.log(GAINS))), rng.uniform(-SHIFT, SHIFT)
+    return np.clip(gain * (face - 127.5) + 127.5 + 255 * shift, 0, 255).astype(np.uint8)
 
 
-def surgical_mask(face: np.ndarray, points: np.ndarray, rng: Generator) -> np.ndarray:
-    """A light sheet from the bridge of the nose to the chin."""
-    worn, outline = face.copy(), np.concatenate([points[2:15], points[28:29]])
-    cv2.fillPoly(worn, [np.round(outline * 16).astype(np.int32)], int(rng.integers(150, 235)), shift=4)
-    return worn
-
-
-def _fixed(point: np.ndarray) -> tuple[int, int]:
-    """A point in sixteenths of a pixel."""
-    x, y = np.round(point * 16).astype(int).tolist()
-    return x, y
-
-
-UNSEEN = {
-    "mouth hidden": lambda face, points, rng: hide(face, points[MOUTH]),
-    "eyes hidden": lambda face, points, rng: hide(face, points[EYES]),
-    "dark glasses": dark_glasses,
-    "surgical mask": surgical_mask,
+UNSEEN: dict[str, Change] = {
+    "mouth hidden": lambda face, points: hide(face, points[MOUTH]),
+    "eyes hidden": lambda face, points: hide(face, points[EYES]),
+    "dark glasses": wear_glasses,
+    "surgical mask": wear_mask,
 }
 
 
@@ -119,13 +106,18 @@ def unseen_occluders(faces: np.ndarray, points: np.ndarray) -> Iterator[tuple[st
     """Each occluder that training never draws, with all the faces (n, 48, 48) hidden by it, after `plain`."""
     yield "plain", look(faces, np.zeros((len(faces), len(PARTS))))
     for name, change in UNSEEN.items():
-        drawn, shares = [], []
-        for row, (face, at) in enumerate(zip(faces, points, strict=True)):
-            rng = np.random.default_rng([SEED, row])
-            painted = change(CHECKS, at, copy.deepcopy(rng)) != CHECKS
-            drawn.append(change(face, at, rng))
-            shares.append(hidden_shares(painted.astype(np.float64), at))
-        yield name, look(np.stack(drawn), np.stack(shares))
+        drawn = np.stack([change(*pair) for pair in zip(faces, points, strict=True)])
+        yield name, look(drawn, np.stack([hidden_shares(change(CHECKS, at) != CHECKS, at) for at in points]))
+
+
+TONES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "as it is": lambda face: face,
+    "half the grey levels": lambda face: face // 2,
+    "a third of them": lambda face: face // 3,
+    "contrast x 0.3": lambda face: (0.3 * face + 0.7 * face.mean()).astype(np.uint8),
+    "darker by 0.3": lambda face: lighten(face, -0.3),
+    "lighter by 0.3": lambda face: lighten(face, 0.3),
+}
 
 
 def rendered_faces() -> Iterator[tuple[str, Seen]]:
@@ -247,9 +239,26 @@ def print_row(row: dict) -> None:
     """A line of the table: AUC and ECE in percent of each part."""
     cells = ["-" if p["auc"] is None else f"{100 * p['auc']:.1f}" for p in row["parts"].values()]
     cells += [f"{100 * p['ece']:.1f}" for p in row["parts"].values()]
-    print(
-        f"| {row['data']}, {row['faces']} | {row['occluder']} | {row['found']:.0%} | {' | '.join(cells)} |", flush=True
-    )
+    head = f"{row['data']}, {row['faces']:,} | {row['occluder']}"
+    print(f"| {head} | {row['found']:.0%} | {' | '.join(cells)} |", flush=True)
+
+
+def said_hidden(model: Model, name: str, faces: np.ndarray, points: np.ndarray) -> list[dict]:
+    """A row for each tone: the shares of faces of which any part, and each, is called hidden; and of hidden parts."""
+    mouths, eyes = (np.stack([hide(*pair) for pair in zip(faces, points[:, at], strict=True)]) for at in (MOUTH, EYES))
+    rows, no_truth = [], np.zeros((len(faces), len(PARTS)))
+    for tone, light in TONES.items():
+        looks = [look(np.stack([light(face) for face in some]), no_truth) for some in (faces, mouths, eyes)]
+        plain, no_mouth, no_eyes = (logits_of(model, seen.leaves) < 0 for seen in looks)
+        said = {"any": plain.any(axis=1)} | dict(zip(PARTS, plain.T, strict=True))
+        said |= {"hidden mouth": no_mouth[:, list(PARTS).index("mouth")]}
+        said |= {"hidden eyes": no_eyes[:, list(PARTS).index("eyes")]}
+        shares = {key: round(float(np.mean(value)), 4) for key, value in said.items()}
+        found = looks[0].found
+        rows.append({"data": name, "faces": len(faces), "tone": tone, "found": round(found, 4), "said_hidden": shares})
+        cells = " | ".join(f"{100 * share:.1f}" for share in shares.values())
+        print(f"| {name}, {len(faces):,} | {tone} | {found:.0%} | {cells} |", flush=True)
+    return rows
 
 
 def main() -> None:
@@ -272,12 +281,17 @@ def main() -> None:
     rows = measured(model, "FER2013 validation", iter([("as in training", drawn)]))
     rows += measured(model, "FER2013 validation", unseen_occluders(faces[validation], points[validation]))
     _, frames, _ = read_ckplus(CkplusSource(path=ckplus), WORKERS)
-    _, at, _ = find_faces(frames, CLEAN, WORKERS)
+    people = np.stack([_rendered(seed, False)[0] for seed in range(PEOPLE)])
+    at, people_at = (find_faces(some, CLEAN, WORKERS)[1] for some in (frames, people))
     rows += measured(model, "CK+ frames", unseen_occluders(frames, at))
     rows += measured(model, "rendered", rendered_faces())
-    fitted = {"faces": len(known.seen), "held_out": len(held.seen), "plain": PLAIN, "seed": SEED}
+    some = validation[::4]
+    tones = said_hidden(model, "FER2013 validation", faces[some], points[some])
+    tones += said_hidden(model, "CK+ frames", frames, at) + said_hidden(model, "rendered", people, people_at)
+    fitted = {"faces": int((~tenth).sum()), "held_out": int(tenth.sum()), "copies": COPIES, "plain": PLAIN}
+    fitted |= {"toned": TONED, "gains": GAINS, "shift": SHIFT, "seed": SEED}
     fitted["log_loss"] = {str(penalty): round(loss, 4) for penalty, loss in losses.items()}
-    write_json(WEIGHTS / "facts.json", {"fitted": fitted, "measured": rows})
+    write_json(WEIGHTS / "facts.json", {"fitted": fitted, "measured": rows, "tones": tones})
 
 
 if __name__ == "__main__":

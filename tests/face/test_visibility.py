@@ -13,10 +13,15 @@ from mmfer.face.detection import find_faces, find_faces_and_leaves
 from mmfer.face.points import EYES, MOUTH, PARTS
 from mmfer.face.prepare import see
 from mmfer.face.visibility import ROUNDS, WEIGHTS, visible
-from mmfer.testing.perturb import hide
+from mmfer.testing.perturb import hide, lighten
 
 CLEAN = CleanParams(threshold=-1.0)
 PLACES = {"mouth": MOUTH, "eyes": EYES}
+LIGHTS = {
+    "half the grey levels": lambda face: face // 2,
+    "contrast x 0.3": lambda face: (0.3 * face + 0.7 * face.mean()).astype(np.uint8),
+    "darker": lambda face: lighten(face, -0.3),
+}
 
 
 def parts_seen(faces):
@@ -24,14 +29,21 @@ def parts_seen(faces):
 
 
 @pytest.fixture(scope="module")
-def hidden(rendered):
-    """Rendered faces as they are, with hidden mouths and with hidden eyes: what is seen of them."""
+def faces_with(rendered):
+    """Rendered faces as they are, with hidden mouths and with hidden eyes."""
     faces = rendered[0]
     _, points, _ = find_faces(faces, CLEAN, 2)
     changed = {
-        part: [hide(*pair) for pair in zip(faces, points[:, rows], strict=True)] for part, rows in PLACES.items()
+        part: np.stack([hide(*pair) for pair in zip(faces, points[:, rows], strict=True)])
+        for part, rows in PLACES.items()
     }
-    return {"": parts_seen(faces)} | {part: parts_seen(np.stack(some)) for part, some in changed.items()}
+    return {"nothing": faces} | changed
+
+
+@pytest.fixture(scope="module")
+def hidden(faces_with):
+    """What is seen of them."""
+    return {part: parts_seen(faces) for part, faces in faces_with.items()}
 
 
 def test_probabilities_are_those_of_scikit_learn(rng):
@@ -68,11 +80,22 @@ def test_what_is_seen_is_told_from_the_leaves_of_the_last_rounds_for_any_number_
 @pytest.mark.parametrize("part", PLACES)
 def test_a_hidden_part_is_told_from_a_seen_one(hidden, part):
     at = list(PARTS).index(part)
-    seen, unseen = hidden[""][:, at], hidden[part][:, at]
+    seen, unseen = hidden["nothing"][:, at], hidden[part][:, at]
     truth = np.repeat([1, 0], [len(seen), len(unseen)])
     assert roc_auc_score(truth, np.concatenate([seen, unseen])) > 0.97
     assert np.mean(seen > 0.5) > 0.9
     assert np.mean(unseen < 0.5) > 0.8
+
+
+@pytest.mark.parametrize("light", LIGHTS)
+def test_in_another_light_hidden_parts_are_told_and_others_are_not_called_hidden(faces_with, light):
+    plain, mouth, eyes = (
+        parts_seen(np.stack([LIGHTS[light](face) for face in faces_with[part]]))
+        for part in ("nothing", "mouth", "eyes")
+    )
+    assert np.mean(plain < 0.5) < 0.1
+    assert np.mean(mouth[:, 3] < 0.5) > 0.8
+    assert np.mean(eyes[:, 1] < 0.5) > 0.8
 
 
 def test_the_other_part_is_still_seen(hidden):
@@ -85,3 +108,4 @@ def test_the_weights_are_small_and_their_facts_beside_them_are_complete():
     facts = json.loads((WEIGHTS / "facts.json").read_text(encoding="utf-8"))
     assert {row["data"] for row in facts["measured"]} == {"FER2013 validation", "CK+ frames", "rendered"}
     assert all(list(row["parts"]) == list(PARTS) for row in facts["measured"])
+    assert {row["data"] for row in facts["tones"]} == {row["data"] for row in facts["measured"]}

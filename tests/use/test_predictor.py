@@ -162,7 +162,7 @@ def test_a_face_says_which_of_its_parts_can_be_seen(rendered, predictor):
     plain, masked = large(rendered[0][0], 200), large(rendered[0][0], 200)
     (face,) = predictor.predict([plain])[0]
     left, right, top = face.landmarks[48][0], face.landmarks[54][0], face.landmarks[33][1] + 3
-    masked[round(top) : round(face.landmarks[8][1]), round(left) - 12 : round(right) + 12] = 230
+    masked[round(top) : round(face.landmarks[8][1]), round(left) - 12 : round(right) + 12] = 60
     (covered,) = predictor.predict([masked])[0]
     assert face.hidden == ()
     assert "mouth" in covered.hidden
