@@ -16,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NO_EFFECT = {f"mmfer/{name}.py" for name in ("__init__", "errors", "parallel", "resources", "tracking/__init__")}
 WHOLE = ("mmfer/data/sources", "mmfer/data/synthetic", "mmfer/systems")
 USES_MODELS = ("evaluate", "robustness")
-READS = {"mmfer/report/page.py": "mmfer/report/templates"}  # folders of files that a module reads
+READS = {  # what a module reads beside code
+    "mmfer/face/visibility.py": "mmfer/weights/visibility/weights.npz",
+    "mmfer/report/page.py": "mmfer/report/templates",
+}
 
 
 def imports(path: Path, root: Path = ROOT) -> set[str]:
@@ -65,7 +68,7 @@ def code_deps(stage: str, root: Path = ROOT) -> list[str]:
     """What a stage's `deps` say of code: its script first, then modules and whole folders in alphabetical order."""
     script = f"stages/{stage}.py"
     needed = closure(script, root) - {script}
-    needed |= {folder for module, folder in READS.items() if module in needed}
+    needed |= {read for module, read in READS.items() if module in needed}
     if stage in USES_MODELS:
         return [script, *sorted(needed - systems(root)[1])]
     return [script, *sorted({next((f for f in WHOLE if file.startswith(f)), file) for file in needed})]

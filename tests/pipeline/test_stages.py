@@ -27,6 +27,12 @@ def test_deps_name_the_modules_that_the_stage_imports(stage):
     assert listed == stage_deps.code_deps(stage), "run `make deps`"
 
 
+@pytest.mark.parametrize("stage", ["clean", "hide", "augment", "perturb"])
+def test_where_faces_are_looked_at_new_weights_of_visibility_are_a_reason_to_run_again(stage):
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["do"]["deps"]
+    assert {"mmfer/face/visibility.py", "mmfer/weights/visibility/weights.npz"} <= set(deps)
+
+
 def test_what_systems_share_is_part_of_what_defines_a_training():
     of_systems = [stage_deps.imports(ROOT / file) for file in set().union(*stage_deps.systems())]
     elsewhere = {"mmfer/config.py", "mmfer/errors.py"}  # what they take from these is part of the parameters
