@@ -1,10 +1,9 @@
 """The command `mmfer`: what one does with a trained network, and training away from the pipeline."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,11 +14,10 @@ from mmfer.errors import require, run_app
 
 if TYPE_CHECKING:
     from mmfer.use.drawing import Drawer
-    from mmfer.use.media import Fault, Picture
+    from mmfer.use.media import Fault
     from mmfer.use.output import Add
-    from mmfer.use.predictor import Face, Predictor
-
-BATCH = 8  # photos held at once
+    from mmfer.use.photos import Picture
+    from mmfer.use.predictor import Face
 
 
 class Weights(str, Enum):
@@ -78,13 +76,15 @@ def predict(
         raise typer.BadParameter("--json, --jsonl and --csv exclude each other; choose one")
     if not paths and camera is None:
         raise typer.BadParameter("name a photo, folder or video, - for standard input, or a camera with --camera 0")
+    from mmfer.use.answers import BATCH, answers
     from mmfer.use.media import read_media
     from mmfer.use.output import writer
     from mmfer.use.predictor import Predictor
 
     predictor = Predictor.load(weights, workers, min_score)
     with writer(forms[0] if forms else "table", predictor.classes) as out, drawer(draw, every) as copies:
-        found = results(read_media(paths or [], camera, every), predictor, BATCH if camera is None else 1)
+        pictures = read_media(paths or [], camera, every, draw)
+        found = answers(pictures, predictor, BATCH if camera is None else 1)
         try:
             raise typer.Exit(show(found, out, copies))
         except KeyboardInterrupt:
@@ -221,18 +221,6 @@ def onnx(
 
     file = export_onnx(model, target)
     typer.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
-
-
-def results(
-    items: Iterable["Picture | Fault"], predictor: "Predictor", batch: int
-) -> Iterator[tuple["Picture | Fault", list["Face"]]]:
-    """Each item with its faces, in order; `batch` pictures go through the network together."""
-    from mmfer.use.media import Picture
-
-    items = iter(items)
-    while held := list(islice(items, batch)):
-        found = iter(predictor.predict([item.pixels for item in held if isinstance(item, Picture)]))
-        yield from ((item, next(found) if isinstance(item, Picture) else []) for item in held)
 
 
 def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Add", copies: "Drawer | None") -> int:

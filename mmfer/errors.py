@@ -29,6 +29,8 @@ def run_app(app: typer.Typer) -> None:
     """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    if hasattr(sys.stdout, "reconfigure"):  # a file name may have what the output's encoding has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what `dvc` and `kill` send; clean up as for Ctrl-C
     message = "interrupted; earlier outputs are as they were, and the same command goes on from there"
     try:

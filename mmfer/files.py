@@ -1,4 +1,4 @@
-"""Writing without loss: everything goes to a temporary sibling and is renamed when it is complete."""
+"""Writing without loss: everything goes to a temporary sibling and is renamed when it is complete; walking folders."""
 
 from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+
+JUNK = {"__MACOSX", "@eaDir"}
 
 
 @contextmanager
@@ -81,3 +83,28 @@ def write_csv(target: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV without its row numbers, atomically."""
     with new_file(target) as temporary:
         table.to_csv(temporary, index=False)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files in a folder and its subfolders, linked ones too (each once), sorted; without what systems leave behind.
+
+    That is everything in or below a name with a dot in front (._a.png, .thumbnails), __MACOSX and @eaDir.
+    """
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        folders[:] = [] if real in seen else sorted(name for name in folders if not is_junk(name))
+        found += [] if real in seen else [Path(place, name) for name in names if not is_junk(name)]
+        seen.add(real)
+    return sorted(found)
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file or folder of this name is one that operating systems leave behind."""
+    return name.startswith(".") or name in JUNK
+
+
+def as_utf8(name: str) -> str:
+    """A file name with \ufffd for the bytes that are not UTF-8 (in Python lone surrogates)."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

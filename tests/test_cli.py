@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,7 +20,7 @@ from mmfer.cli import app
 from mmfer.use import export
 from mmfer.use.drawing import Smoother, draw_faces, overlap, place_panel
 from mmfer.use.predictor import Face, Predictor
-from tests.use.test_media import write_video
+from tests.use.photos import write_video
 
 CLASSES = ["happy", "sad"]
 
@@ -30,7 +31,8 @@ class FakePredictor:
     classes = CLASSES
 
     def predict(self, pictures):
-        return [[face(p.mean() / 255, p.shape)] if p.mean() > 20 else [] for p in pictures]
+        pixels = [picture.pixels for picture in pictures]
+        return [[face(p.mean() / 255, p.shape)] if p.mean() > 20 else [] for p in pixels]
 
 
 def face(happy, shape=(80, 120), left=40.0):
@@ -224,7 +226,7 @@ def test_the_package_offers_the_predictor_and_imports_nothing_for_it_beforehand(
         mmfer.Predictr  # noqa: B018  the access is what is tested
 
 
-def command(*arguments, **environment):
+def command(*arguments, cwd=None, **environment):
     """What the console script does with these arguments."""
     code = "import sys; sys.argv[0] = 'mmfer'; from mmfer.cli import main; main()"
     return subprocess.run(
@@ -232,6 +234,7 @@ def command(*arguments, **environment):
         capture_output=True,
         text=True,
         check=False,
+        cwd=cwd,
         env=os.environ | environment,
     )
 
@@ -265,6 +268,61 @@ def test_the_command_answers_on_a_real_photo(rendered, tmp_path):
     assert len(photo["faces"]) == 1
     assert fault == {"source": "missing.jpg", "error": "missing.jpg: no such file; correct the path"}
     assert (done.returncode, done.stderr) == (1, "error: missing.jpg: no such file; correct the path\n")
+
+
+NAMES = ["사진.png", os.fsdecode(b"caf\xe9.png")]
+
+
+@pytest.mark.parametrize(("form", "encoding"), [("--csv", "cp1252"), ("--json", "ascii"), (None, "utf-8:strict")])
+def test_names_that_the_output_cannot_hold_are_escaped(form, encoding, tmp_path):
+    for name in (*NAMES, "a.png"):
+        Image.fromarray(np.zeros((80, 120), np.uint8)).save((tmp_path / name).open("wb"), "PNG")
+    (tmp_path / (NAMES[1][:-4] + "2.png")).write_bytes(b"")
+    arguments = ["predict", ".", *([form] if form else []), "--draw", "out"]
+    done = command(*arguments, cwd=tmp_path, PYTHONIOENCODING=encoding)
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: caf.*2.png: empty; copy or download it again\n", done.stderr)
+    assert all(part in done.stdout for part in ("a.png", "caf", ".png"))
+    assert "\\udce9" in done.stdout
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_a_video_whose_name_is_not_utf8_is_read_and_drawn(run, tmp_path):
+    write_video(tmp_path / "v.mp4", [np.full((80, 120, 3), 200, np.uint8)] * 3)
+    name = os.path.join(tmp_path, os.fsdecode(b"caf\xe9.mp4"))
+    os.rename(tmp_path / "v.mp4", name)
+    assert run(name, "--jsonl", "--draw", tmp_path / "out").exit_code == 0
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["caf\ufffd.faces.mp4"]
+
+
+def test_a_second_run_does_not_read_the_copies_of_the_first(run, photos):
+    run(photos / "light.png", "--draw", photos)
+    for paths in ([photos], [f"{photos}/*"], sorted(photos.iterdir())):
+        rows = [json.loads(line) for line in run(*paths, "--jsonl", "--draw", photos).stdout.splitlines()]
+        assert [row["source"].rsplit("/", 1)[-1] for row in rows] == ["broken.png", "dark.png", "light.png"]
+    assert sorted(file.name for file in photos.glob("*.faces.*")) == ["dark.faces.jpg", "light.faces.jpg"]
+
+
+def test_a_damaged_video_gives_its_frames_and_exit_code_1(run, rng, tmp_path):
+    write_video(tmp_path / "v.avi", list(rng.integers(0, 256, (20, 80, 120, 3), dtype=np.uint8)), 10.0, "MJPG")
+    content = (tmp_path / "v.avi").read_bytes()
+    (tmp_path / "v.avi").write_bytes(content[: len(content) // 2])
+    result = run(tmp_path / "v.avi", "--csv")
+    frames = len(result.stdout.splitlines()) - 1
+    said = f"cut off or damaged, {frames} of 20 frames can be read; copy it again"
+    assert result.stderr == f"error: {tmp_path}/v.avi: {said}\n"
+    assert (frames in range(5, 15), result.exit_code) == (True, 1)
+
+
+def test_a_large_jpeg_is_answered_in_its_own_pixels_and_drawn_smaller(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmfer.use.photos.MAX_PIXELS", 120 * 80)
+    monkeypatch.setattr(FakePredictor, "predict", lambda self, pictures: [[face(0.9).scaled(2)]])
+    Image.fromarray(np.full((160, 240, 3), 200, np.uint8)).save(tmp_path / "p.jpg")
+    (row,) = json.loads(run(tmp_path / "p.jpg", "--json", "--draw", tmp_path / "out").stdout)
+    assert (row["width"], row["height"], row["faces"][0]["box"]) == (240, 160, [80, 40, 160, 120])
+    drawn = np.asarray(Image.open(tmp_path / "out" / "p.faces.jpg")).astype(int)
+    assert drawn.shape == (80, 120, 3)
+    assert np.ptp(drawn[20, 45:75], axis=-1).min() > 15  # the upper edge of the box is green
 
 
 @pytest.mark.parametrize("form", ["--json", "--jsonl", "--csv"])

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from PIL import Image
 
 from mmfer.errors import MmferError
-from mmfer.use.media import FORMATS, decode
+from mmfer.use.photos import FORMATS, decode
 
 
 def originals(rng: Generator) -> list[bytes]:

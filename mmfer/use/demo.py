@@ -27,7 +27,7 @@ from mmfer.use.demo_pictures import (
     mark_faces,
     same_face,
 )
-from mmfer.use.media import decode
+from mmfer.use.photos import decode
 from mmfer.use.predictor import Explanation, Face, Predictor
 
 HOST, UPLOAD_MB = "127.0.0.1", 20
@@ -158,7 +158,7 @@ def photo_part(predictor: Predictor) -> None:
         st.info("Drop or take a photo with a face: its expression is named, with what carried the decision.")
         return
     try:
-        pixels = kept("photo", file.file_id, lambda: fit(decode(file.getvalue(), "This file")))
+        pixels = kept("photo", file.file_id, lambda: fit(decode(file.getvalue(), "This file").pixels))
     except MmferError as error:
         st.error(str(error))
         return

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from mmfer.errors import MmferError
-from mmfer.files import new_file
-from mmfer.use.media import Picture
+from mmfer.files import as_utf8, new_file
+from mmfer.use.photos import Picture
 from mmfer.use.predictor import Face
 
 LINE, BAR, TEXT, BACK = (80, 220, 100), (40, 120, 60), (255, 255, 255), (30, 30, 30)  # RGB
@@ -112,8 +112,9 @@ class Drawer:
     def add(self, picture: Picture, faces: list[Face]) -> None:
         """Write a photo, or the next frame of a video."""
         if picture.frame is None:
+            drawn = draw_faces(picture.pixels, [face.scaled(1 / picture.factor) for face in faces])
             with new_file(self._target(picture.source, ".jpg")) as path:
-                cv2.imwrite(str(path), draw_faces(picture.pixels, faces)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
+                cv2.imwrite(str(path), drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
             return
         if picture.source != self._source or picture.frame == 0:
             self._end_video()
@@ -121,8 +122,8 @@ class Drawer:
         self._video.write(draw_faces(picture.pixels, self._smoother.smooth(faces))[..., ::-1])
 
     def _target(self, source: str, suffix: str) -> Path:
-        """A name that nothing else of this run has."""
-        stem = {"-": "stdin"}.get(source, Path(source).stem.replace(" ", "-"))
+        """A name that nothing else of this run has, in UTF-8: OpenCV writes to no other."""
+        stem = {"-": "stdin"}.get(source, as_utf8(Path(source).stem.replace(" ", "-")))
         names = (f"{stem}{number}.faces{suffix}" for number in ["", *(f"-{n}" for n in range(2, 10**6))])
         target = next(path for path in (self.folder / name for name in names) if path not in self._taken)
         self._taken.add(target)

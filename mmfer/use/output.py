@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from mmfer.face.points import PARTS
-from mmfer.use.media import Fault, Picture
+from mmfer.use.answers import cells, columns
+from mmfer.use.media import Fault
+from mmfer.use.photos import Picture
 from mmfer.use.predictor import Face
 
 BAR = 24  # characters of a bar of 100 %
@@ -32,8 +33,8 @@ def table() -> Iterator[Add]:
     def add(item: Picture | Fault, faces: list[Face]) -> None:
         if isinstance(item, Fault):
             return
-        height, width = item.pixels.shape[:2]
-        frame = "" if item.frame is None else f", frame {item.frame} ({item.frame / item.rate:.2f} s)"
+        width, height = item.size
+        frame = "" if item.frame is None else f", frame {item.frame} ({item.seconds:.2f} s)"
         found = {0: "no face found", 1: "1 face"}.get(len(faces), f"{len(faces)} faces")
         print(f"{item.source}{frame}, {width} x {height}: {found}", flush=True)
         for number, face in enumerate(faces, 1):
@@ -44,7 +45,7 @@ def table() -> Iterator[Add]:
 
 def _face_lines(number: int, face: Face, block: str) -> list[str]:
     x0, y0, x1, y1 = (round(edge) for edge in face.box)
-    weak = ", weak: nothing better was found" if face.score < 0 else ""
+    weak = ", weak: nothing better was found" if face.weak else ""
     said = " or ".join(face.candidates) if face.uncertain else face.expression
     hidden = f", hidden: {', '.join(face.hidden)}" if face.hidden else ""
     head = f"  {number}  {said}  at {x0},{y0}, {x1 - x0} x {y1 - y0}, score {face.score:.2f}{weak}{hidden}"
@@ -74,18 +75,14 @@ def json_list() -> Iterator[Add]:
 def csv_rows(classes: list[str]) -> Iterator[Add]:
     """A row for each face; a picture without one has a row with empty cells, a fault none."""
     rows = csv.writer(sys.stdout, lineterminator="\n")
-    seen = [f"visible_{part}" for part in PARTS]
-    rows.writerow(["source", "frame", "x0", "y0", "x1", "y1", "score", "expression", *classes, "candidates", *seen])
+    names = columns(classes)
+    rows.writerow(names)
 
     def add(item: Picture | Fault, faces: list[Face]) -> None:
         if isinstance(item, Fault):
             return
-        for face in faces:
-            row = face.as_dict()
-            said = [row["expression"], *(row["probabilities"][name] for name in classes), " ".join(face.candidates)]
-            rows.writerow([item.source, item.frame, *row["box"], row["score"], *said, *row["visible"].values()])
-        if not faces:
-            rows.writerow([item.source, item.frame] + [None] * (7 + len(classes) + len(PARTS)))
+        empty = [item.source, item.frame, item.seconds] + [None] * (len(names) - 3)
+        rows.writerows([cells(item, face) for face in faces] or [empty])
         sys.stdout.flush()
 
     yield add
@@ -95,6 +92,6 @@ def as_dict(item: Picture | Fault, faces: list[Face]) -> dict[str, Any]:
     """A picture with its faces, or a fault, ready for JSON."""
     if isinstance(item, Fault):
         return {"source": item.source, "error": item.message}
-    frame = {} if item.frame is None else {"frame": item.frame, "seconds": round(item.frame / item.rate, 3)}
-    height, width = item.pixels.shape[:2]
+    frame = {} if item.frame is None else {"frame": item.frame, "seconds": item.seconds}
+    width, height = item.size
     return {"source": item.source, **frame, "width": width, "height": height, "faces": [f.as_dict() for f in faces]}

@@ -9,10 +9,10 @@ torch does; torch is needed for other folders, and to explain.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -21,13 +21,16 @@ from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.data.cutting import cut_face, face_detector
 from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, absent
-from mmfer.face.detection import WEAK, Detection, detect
+from mmfer.face.detection import STRICT, WEAK, Detection, detect
 from mmfer.face.hog import hog, to_half
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.face.visibility import named
 from mmfer.training.calibration import class_sets, tempered
 from mmfer.use.onnx_model import GRAPH, load_onnx
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "compact"
 PATCH, STRIDE = 12, 4  # of the square that hides a part of the face, pixels
@@ -55,6 +58,17 @@ class Face:
     def hidden(self) -> tuple[str, ...]:
         """The parts that can probably not be seen."""
         return tuple(part for part, probability in self.visible.items() if probability < 0.5)
+
+    @property
+    def weak(self) -> bool:
+        """Whether the detector would rather not call it a face: nothing better was found in the photo."""
+        return self.score < STRICT
+
+    def scaled(self, factor: float) -> "Face":
+        """The face in a photo that is so many times as large."""
+        x0, y0, x1, y1 = (factor * edge for edge in self.box)
+        points = [((x + 0.5) * factor - 0.5, (y + 0.5) * factor - 0.5) for x, y in self.landmarks]
+        return replace(self, box=(x0, y0, x1, y1), landmarks=points)
 
     def as_dict(self) -> dict[str, Any]:
         """All but the image, ready for JSON."""
@@ -97,8 +111,8 @@ class Predictor:
 
         `workers` threads look for faces; those of which the detector is less sure than `min_score` are left out.
         """
-        path = WEIGHTS if path is None else Path(path)
-        if path.suffix == ".onnx":
+        path = WEIGHTS if path is None else check_weights(Path(path))
+        if path.suffix.lower() == ".onnx":
             return cls(load_onnx(path), workers, min_score)
         if (path / GRAPH).exists():
             return cls(load_onnx(path / GRAPH), workers, min_score, path)
@@ -109,12 +123,17 @@ class Predictor:
         """Expressions in the order of the probabilities."""
         return self.model.classes
 
-    def predict(self, images: list[np.ndarray | Path | str]) -> list[list[Face]]:
-        """Photos, as arrays (H, W), (H, W, 1), RGB or RGBA, or as paths -> the faces of each, from left to right.
+    def predict(self, images: Any, bgr: bool = False) -> list[list[Face]]:
+        """Photos, or one -> the faces of each, from left to right.
 
-        mmfer.face.detection says how faces are found. MmferError where a path is not a photo.
+        A photo is a path, the bytes of one, an open file, a PIL image, an array (H, W), (H, W, 1), RGB or RGBA, a
+        tensor (C, H, W) or a data URL; arrays and tensors are BGR if `bgr`. mmfer.face.detection says how faces are
+        found. MmferError where something is not a photo.
         """
-        greys = [grey_photo(image) for image in images]
+        from mmfer.use.inputs import as_list, as_picture
+
+        pictures = [as_picture(image, f"photo {number}", bgr) for number, image in enumerate(as_list(images))]
+        greys = [cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY) for picture in pictures]
         with ThreadPoolExecutor(self.workers) as pool:
             # Before the threads, each of which would read it; the detector takes as long to make, the first time.
             landmark_model = pool.submit(load_shape_model)
@@ -123,10 +142,23 @@ class Predictor:
             found = list(pool.map(partial(detect, min_score=self.min_score), greys))
         crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
         if not crops:
-            return [[] for _ in images]
+            return [[] for _ in pictures]
         stored = self.see(np.stack(crops))
         rows = zip(crops, self.model.predict(stored), stored["visible"], strict=True)
-        return [[self._face(face, *next(rows)) for face in faces] for faces in found]
+        answers = [[self._face(face, *next(rows)) for face in faces] for faces in found]
+        return [
+            [face.scaled(picture.factor) if picture.factor > 1 else face for face in faces]
+            for picture, faces in zip(pictures, answers, strict=True)
+        ]
+
+    def table(self, images: Any, bgr: bool = False, every: int = 1) -> "pd.DataFrame":
+        """As `predict`, of folders and of every `every`th frame of videos too -> a row a face (mmfer.use.answers).
+
+        Of files that cannot be read a warning says why; it needs pandas.
+        """
+        from mmfer.use.answers import table
+
+        return table(self, images, bgr, every)
 
     def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray, visible: np.ndarray) -> Face:
         classes = self._named(tempered(probabilities[None], self._temperature)[0])
@@ -203,6 +235,22 @@ class Predictor:
         return total / count
 
 
+def check_weights(path: Path) -> Path:
+    """A path, if it may be a model folder or an .onnx file; MmferError says which one is meant."""
+    model = "name the folder of a trained network, which holds model.json, or an .onnx file"
+    if path.suffix.lower() == ".onnx" or any((path / name).is_file() for name in ("model.json", GRAPH)):
+        return path
+    if not path.exists():
+        raise MmferError(f"{path}: no such folder or file; {model}")
+    if path.is_file():
+        beside = f"name its folder, {path.parent}" if (path.parent / "model.json").is_file() else model
+        raise MmferError(f"{path}: neither a model folder nor an .onnx file; {beside}")
+    within = sorted(file.parent for pattern in ("*", "*/*") for file in path.glob(f"{pattern}/model.json"))
+    if within:
+        raise MmferError(f"{path}: a folder of models ({len(within)}); name one of them, such as {within[0]}")
+    raise MmferError(f"{path}: no model.json there; {model}")
+
+
 def open_folder(folder: Path) -> Any:
     """The torch network or estimator of a model folder."""
     try:
@@ -226,11 +274,3 @@ def withheld(model: Any, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         finally:
             hook.remove()
     return rows
-
-
-def grey_photo(image: np.ndarray | Path | str) -> np.ndarray:
-    """A photo as array or path -> (H, W) uint8; MmferError if it is neither."""
-    from mmfer.use.media import read_photo, to_rgb
-
-    rgb = to_rgb(image) if isinstance(image, np.ndarray) else read_photo(Path(image))
-    return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)

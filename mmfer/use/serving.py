@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 from mmfer.errors import MmferError
 from mmfer.face.points import PARTS
-from mmfer.use.media import decode
+from mmfer.use.photos import decode
 from mmfer.use.predictor import Predictor
 
 NOT_SERVED = {"dvc", "kagglehub", "matplotlib", "scikit-image"}  # requirements of the pipeline alone

@@ -1,6 +1,10 @@
-"""A face as the predictor would find it in a photo."""
+"""A face as the predictor would find it in a photo; files of photos and videos."""
 
+import io
+
+import cv2
 import numpy as np
+from PIL import Image
 
 from mmfer.face.points import EYES, MOUTH
 from mmfer.use.predictor import Face
@@ -17,3 +21,18 @@ def made_face(left=40.0, happy=0.9, score=0.5, top=30.0):
     named = dict(zip(CLASSES, (happy, 1 - happy), strict=True))
     image = np.full((48, 48), 100, np.uint8)
     return Face((left, top, left + 80, top + 80), score, points, max(named, key=named.get), named, image)
+
+
+def encode(image, kind="PNG", **options):
+    """A Pillow image or array -> bytes of a file."""
+    file = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(file, kind, **options)
+    return file.getvalue()
+
+
+def write_video(path, frames, rate=10.0, code="mp4v"):
+    height, width = frames[0].shape[:2]
+    video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate, (width, height))
+    for frame in frames:
+        video.write(frame[..., ::-1])
+    video.release()

@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from mmfer.config import AugmentParams, CleanParams, ExtractParams
 from mmfer.data.duplicates import mark_duplicates
@@ -30,7 +32,9 @@ from mmfer.face.points import PARTS
 from mmfer.face.prepare import see
 from mmfer.training.calibration import tempered
 from mmfer.training.models import load_model
+from mmfer.use.drawing import overlap
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
+from tests.use.photos import encode
 
 
 @pytest.fixture(scope="module")
@@ -273,11 +277,6 @@ def test_onnxruntime_keeps_no_record_of_its_use(tmp_path):
     assert list(tmp_path.rglob("*onnxruntime*")) == []
 
 
-def test_a_folder_without_a_model_is_refused(tmp_path):
-    with pytest.raises(MmferError, match=r"model\.json: missing or damaged"):
-        Predictor.load(tmp_path)
-
-
 def test_explanation_withholds_each_modality(rendered, predictor):
     face = rendered[0][3]
     explanation = predictor.explain(face)
@@ -311,3 +310,49 @@ def test_saliency_is_where_the_decision_is_made(predictor):
     assert explanation.saliency.shape == (48, 48)
     assert explanation.saliency[:24].max() == 0
     assert explanation.saliency[40:].min() > 0.05
+
+
+@pytest.mark.parametrize("form", [str, Path, Path.read_bytes, Image.open, lambda path: np.asarray(Image.open(path))])
+def test_one_photo_is_answered_as_a_list_of_one(form, rendered, predictor, tmp_path):
+    Image.fromarray(photo([(rendered[0][5], 200, 100, 240)])).save(tmp_path / "p.png")
+    one, several = predictor.predict(form(tmp_path / "p.png")), predictor.predict([form(tmp_path / "p.png")] * 2)
+    assert [len(faces) for faces in one] == [1]
+    assert [[face.landmarks for face in faces] for faces in several] == [[one[0][0].landmarks]] * 2
+
+
+def test_boxes_of_a_photo_that_is_decoded_smaller_are_in_its_own_pixels(rendered, predictor, monkeypatch):
+    content = encode(photo([(rendered[0][5], 200, 100, 240)]), "JPEG", quality=98)
+    ((expected,),) = predictor.predict(content)
+    monkeypatch.setattr("mmfer.use.photos.MAX_PIXELS", 640 * 480 - 1)
+    ((face,),) = predictor.predict(content)
+    assert overlap(face.box, expected.box) > 0.8
+    np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=0.05 * 240)
+
+
+def test_bgr_arrays_are_answered_as_their_rgb(rendered, predictor):
+    picture = photo([(rendered[0][5], 200, 100, 240)])
+    picture[..., 0] //= 2
+    assert predictor.predict(picture) == predictor.predict(np.ascontiguousarray(picture[..., ::-1]), bgr=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("photo.png", "photo.png: neither a model folder nor an .onnx file; name the folder of a trained network"),
+        ("ours/seed0/history.csv", "history.csv: neither a model folder nor an .onnx file; name its folder, .*/seed0"),
+        ("ours", r"ours: a folder of models \(2\); name one of them, such as .*/ours/seed0"),
+        ("", r"a folder of models \(2\); name one of them, such as .*/ours/seed0"),
+        ("empty", "empty: no model.json there; name the folder of a trained network"),
+        ("nowhere", "nowhere: no such folder or file; name the folder"),
+        ("nowhere.onnx", "nowhere.onnx: not there; write it with"),
+    ],
+)
+def test_weights_that_are_none_say_what_to_name(name, said, tmp_path):
+    for seed in ("seed0", "seed1"):
+        (tmp_path / "ours" / seed).mkdir(parents=True)
+        (tmp_path / "ours" / seed / "model.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    for file in ("photo.png", "ours/seed0/history.csv"):
+        (tmp_path / file).write_text("x")
+    with pytest.raises(MmferError, match=said):
+        Predictor.load(tmp_path / name)

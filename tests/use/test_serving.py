@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mmfer import tracking
 from mmfer.data.synthetic.faces import render_face
 from mmfer.tracking import stage_run
-from mmfer.use import media
+from mmfer.use import photos
 from mmfer.use.predictor import Predictor
 from stages.evaluate import evaluate
 from stages.train import train
@@ -87,7 +87,7 @@ def ask(model, *photos):
 def test_a_registered_model_answers_as_its_folder_does(root, photo, name, folder):
     (answer,) = ask(mlflow.pyfunc.load_model(ALIASED.format(name)), photo)
     predictor = Predictor.load(root / "data" / folder / "seed3")
-    (faces,) = predictor.predict([media.decode(photo, "photo")])
+    (faces,) = predictor.predict([photos.decode(photo, "photo")])
     assert answer == {"faces": [face.as_dict() for face in faces]}
     assert len(faces) == 1
 
@@ -102,7 +102,7 @@ def test_a_photo_that_cannot_be_read_is_an_error_in_its_place(root, photo, monke
     errors = [answer["error"] for answer in answers[1:5]]
     assert [error.split(":")[0] for error in errors] == ["photo 1", "photo 2", "photo 3", "photo 4"]
     assert not any("\n" in error for error in errors)
-    monkeypatch.setattr(media, "MAX_PIXELS", 128 * 127)
+    monkeypatch.setattr(photos, "MAX_PIXELS", 128 * 127)
     assert "128 x 128 is more than" in ask(model, photo)[0]["error"]
 
 

@@ -1,0 +1,66 @@
+"""Pictures of any number with the faces in each, and these faces as rows of a table."""
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from mmfer.errors import require
+from mmfer.face.points import PARTS
+from mmfer.use.inputs import as_list, as_picture
+from mmfer.use.media import Fault, read_media
+from mmfer.use.photos import Picture
+from mmfer.use.predictor import Face, Predictor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH = 8  # pictures held at once
+
+
+def answers(
+    items: Iterable[Picture | Fault], predictor: Predictor, batch: int = BATCH
+) -> Iterator[tuple[Picture | Fault, list[Face]]]:
+    """Each item with its faces, in order; `batch` pictures go through the network together."""
+    items = iter(items)
+    while held := list(islice(items, batch)):
+        found = iter(predictor.predict([item for item in held if isinstance(item, Picture)]))
+        yield from ((item, next(found) if isinstance(item, Picture) else []) for item in held)
+
+
+def columns(classes: list[str]) -> list[str]:
+    """Names of the cells of a face."""
+    place = ["file", "frame", "seconds", "x0", "y0", "x1", "y1", "score", "weak"]
+    return [*place, "expression", *classes, "candidates", *(f"visible_{part}" for part in PARTS)]
+
+
+def cells(picture: Picture, face: Face) -> list[Any]:
+    """A face as a row of a table with `columns`; in a photo frame and seconds are None."""
+    row = face.as_dict()
+    place = [picture.source, picture.frame, picture.seconds, *row["box"], row["score"], face.weak]
+    seen = [row["visible"].get(part) for part in PARTS]
+    return [*place, row["expression"], *row["probabilities"].values(), " ".join(face.candidates), *seen]
+
+
+def table(predictor: Predictor, images: Any, bgr: bool = False, every: int = 1) -> "pd.DataFrame":
+    """A row for each face in photos of any kind, folders and videos; what cannot be read of these is a warning."""
+    require("pandas")
+    import pandas as pd
+
+    rows = []
+    for item, faces in answers(_pictures(as_list(images), bgr, every), predictor):
+        if isinstance(item, Fault):
+            warnings.warn(item.message, stacklevel=3)
+        else:
+            rows += [cells(item, face) for face in faces]
+    made = pd.DataFrame(rows, columns=columns(predictor.classes))
+    return made.astype({"frame": "Int64", "seconds": "float64", "weak": bool})
+
+
+def _pictures(images: list[Any], bgr: bool, every: int) -> Iterator[Picture | Fault]:
+    for number, image in enumerate(images):
+        if isinstance(image, str | os.PathLike) and not str(image).startswith("data:"):
+            yield from read_media([os.fsdecode(image)], every=every)
+        else:
+            yield as_picture(image, f"photo {number}", bgr)

@@ -1,0 +1,97 @@
+"""What people have of photos -> pictures in RGB: paths, bytes, files, Pillow's images, arrays, tensors, data URLs."""
+
+import base64
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+from PIL import Image
+
+from mmfer.errors import MmferError
+from mmfer.use.photos import Picture, decode, displayed, read_photo
+from mmfer.use.pixels import to_rgb
+
+SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, Picture)
+KINDS = "a path, the bytes of a photo, an open file, a PIL image, an array, a tensor or a data URL"
+
+
+def as_list(images: Any) -> list[Any]:
+    """One photo, or several in a list, a stack of four dimensions or whatever can be gone through -> a list."""
+    if isinstance(images, SINGLE) or hasattr(images, "read"):
+        return [images]
+    array = _as_array(images)
+    if array is not None and array.ndim < 4 and array.dtype.kind not in "OUST":
+        return [images]
+    return list(images) if isinstance(images, Iterable) else [images]
+
+
+def as_picture(image: Any, name: str, bgr: bool = False) -> Picture:
+    """A photo of any kind -> the photo; arrays and tensors hold RGB, or BGR if `bgr`. MmferError if it is none.
+
+    `name` is its source where it has no path, and what a MmferError says.
+    """
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, str) and image[:5].lower() == "data:":
+        return decode(_data(image, name), name)
+    if isinstance(image, str | os.PathLike):
+        return read_photo(Path(os.fsdecode(image)))
+    if isinstance(image, Image.Image):
+        return Picture(name, _pixels(image, name))
+    array = _as_array(image)
+    if array is not None and not isinstance(image, memoryview):
+        return Picture(name, _rgb(array, name, bgr))
+    return decode(_content(image, name), name)
+
+
+def _content(image: Any, name: str) -> bytes:
+    """The bytes of a photo, or of an open file from its start."""
+    if hasattr(image, "read"):
+        if hasattr(image, "seekable") and image.seekable():
+            image.seek(0)  # as Pillow does: a buffer that was just written stands at its end
+        image = image.read()
+    if not isinstance(image, bytes | bytearray | memoryview):
+        raise MmferError(f"{name}: {type(image).__name__} is no photo; give {KINDS}")
+    return bytes(image)
+
+
+def _data(url: str, name: str) -> bytes:
+    """The bytes that a data URL holds (RFC 2397)."""
+    head, comma, data = url.partition(",")
+    try:
+        content = unquote_to_bytes(data)
+        content = base64.b64decode(content, validate=True) if head.endswith(";base64") else content
+    except ValueError as error:
+        raise MmferError(f"{name}: a data URL that is not base64 ({error}); write it again") from None
+    if not comma or not content:
+        raise MmferError(f"{name}: a data URL without data; write data:image/jpeg;base64,...")
+    return content
+
+
+def _pixels(image: Image.Image, name: str) -> np.ndarray:
+    try:
+        return displayed(image)
+    except OSError as error:  # opened, and not read until now
+        raise MmferError(f"{name}: truncated or damaged ({error}); copy or download it again") from None
+
+
+def _as_array(image: Any) -> np.ndarray | None:
+    """An array as it is, a tensor (C, H, W) or (N, C, H, W) with its channels last; None for anything else."""
+    if isinstance(image, np.ndarray):
+        return image
+    if type(image).__module__.partition(".")[0] == "torch" and hasattr(image, "detach"):
+        values = image.detach().cpu()
+        array = (values.float() if values.is_floating_point() else values).numpy()
+        return np.moveaxis(array, -3, -1) if array.ndim >= 3 and array.shape[-3] in (1, 3, 4) else array
+    return np.asarray(image) if hasattr(image, "__array__") else None
+
+
+def _rgb(array: np.ndarray, name: str, bgr: bool) -> np.ndarray:
+    try:
+        rgb = to_rgb(array)
+    except MmferError as error:
+        raise MmferError(f"{name}: {error}") from None
+    return np.ascontiguousarray(rgb[..., ::-1]) if bgr else rgb

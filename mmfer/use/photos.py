@@ -1,0 +1,181 @@
+"""The bytes of a photo -> its pixels in RGB as they are displayed, or what is wrong with them in one line.
+
+Photos are known by their content, not their names; of an animation the first picture counts.
+"""
+
+import io
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+    features,
+)
+
+from mmfer.errors import MmferError
+from mmfer.use.pixels import deep_grey, to_eight_bits, to_rgb
+
+MAX_PIXELS = 80_000_000  # that are decoded
+MAX_JPEG = 250_000_000  # pixels of a JPEG, which is decoded at a half, a quarter or an eighth of its size
+READERS = (  # not EPS: Pillow runs a program for it
+    JpegImagePlugin.JpegImageFile,
+    PngImagePlugin.PngImageFile,
+    WebPImagePlugin.WebPImageFile,
+    TiffImagePlugin.TiffImageFile,
+    BmpImagePlugin.BmpImageFile,
+    GifImagePlugin.GifImageFile,
+    PpmImagePlugin.PpmImageFile,
+    Jpeg2KImagePlugin.Jpeg2KImageFile,
+)
+FORMATS = tuple(reader.format for reader in READERS) + (("AVIF",) if features.check("avif") else ())
+JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+FILLINGS = (b"\x00" * 4096, b"\x55" * 4096)  # as if more of a JPEG's picture followed
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a photo stands in its MmferError
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photo, or a frame of a video or camera."""
+
+    source: str
+    pixels: np.ndarray  # (H, W, 3) uint8, RGB
+    frame: int | None = None  # number in its video, from 0
+    rate: float = 0.0  # frames of the video shown in a second
+    whole: tuple[int, int] | None = None  # width, height of a photo that is so large that it was decoded smaller
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole photo."""
+        return self.whole or (self.pixels.shape[1], self.pixels.shape[0])
+
+    @property
+    def factor(self) -> int:
+        """By how much the whole photo is larger than the pixels here."""
+        return round(self.size[0] / self.pixels.shape[1])
+
+    @property
+    def seconds(self) -> float | None:
+        """When a frame is shown; None for a photo."""
+        return None if self.frame is None else round(self.frame / self.rate, 3)
+
+
+def read_photo(path: Path) -> Picture:
+    """A photo, turned as EXIF says; MmferError if it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise MmferError(f"{path}: no such file; correct the path") from None
+    except (OSError, ValueError) as error:  # the latter: a name with a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise MmferError(f"{path}: {reason}; name a photo that can be read") from None
+    return decode(content, str(path))
+
+
+def decode(content: bytes, name: str) -> Picture:
+    """The bytes of a photo -> the photo, turned as EXIF says; `name` is its source, and what a MmferError says."""
+    if not content:
+        raise MmferError(f"{name}: empty; copy or download it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large and of half broken photos; they are refused or read below
+            return _decode(content, name)
+    except MmferError:
+        raise
+    except UnidentifiedImageError:
+        raise MmferError(f"{name}: not a photo that can be read ({', '.join(FORMATS)}); convert it") from None
+    except Image.DecompressionBombError:
+        raise MmferError(f"{name}: more than {MAX_PIXELS:,} pixels; scale it down") from None
+    except Exception as error:  # Pillow's decoders each have their own
+        raise MmferError(f"{name}: truncated or damaged ({error}); copy or download it again") from None
+
+
+def _decode(content: bytes, name: str) -> Picture:
+    with _open(content) as image:
+        (width, height), jpeg = image.size, isinstance(image, JpegImagePlugin.JpegImageFile)
+        limit = MAX_JPEG if jpeg else MAX_PIXELS
+        if width * height > limit:
+            raise MmferError(f"{name}: {width} x {height} is more than {limit:,} pixels; scale it down")
+        _draft(image)
+        deep = ";16" in str(image.tile) and not image.mode.startswith("I")  # of which Pillow keeps the upper 8 bits
+        pixels = displayed(_deep_colours(content, image.getexif()) if deep else _loaded(image, content))
+    if width * height <= MAX_PIXELS:
+        return Picture(name, pixels)
+    turned = (pixels.shape[1] > pixels.shape[0]) != (width > height)
+    return Picture(name, pixels, whole=(height, width) if turned else (width, height))
+
+
+def _open(content: bytes) -> Image.Image:
+    """The header of a photo, its pixels not yet decoded."""
+    if content.startswith(JPEG):  # by itself, for Image.open refuses 180 megapixels before they can be halved
+        return JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+    return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
+def _draft(image: Image.Image) -> None:
+    """Have a JPEG decoded at the largest of a half, a quarter or an eighth of its size that is small enough."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        factor = next(n for n in (2, 4, 8) if width * height <= MAX_PIXELS * n * n)
+        image.draft(None, (width // factor, height // factor))
+
+
+def displayed(image: Image.Image) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 of a Pillow image, turned as EXIF says, what is transparent white."""
+    turned = ImageOps.exif_transpose(image)
+    if turned.mode.startswith(("I", "F")):  # 16 and 32 bit
+        return to_rgb(deep_grey(np.asarray(turned)))
+    if turned.has_transparency_data:
+        turned = turned.convert("RGBA")
+        white = Image.new("RGBA", turned.size, "white")
+        turned = Image.alpha_composite(white, turned)
+    return np.asarray(turned.convert("RGB"))
+
+
+def _deep_colours(content: bytes, exif: Image.Exif) -> Image.Image:
+    """A picture of 16 bits a colour -> one of 8."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if levels is None:
+        raise OSError("16 bits a colour cannot be decoded")
+    colours, alpha = to_eight_bits(levels[..., 2::-1]), to_eight_bits(levels[..., 3:])
+    image = Image.fromarray(np.concatenate([colours, alpha], axis=2))
+    image.getexif().update(exif)
+    return image
+
+
+def _loaded(image: Image.Image, content: bytes) -> Image.Image:
+    """The photo, decoded. A JPEG may lack its end marker, as long as nothing of its picture is missing.
+
+    Then whatever follows changes no pixel.
+    """
+    try:
+        image.load()
+        return image
+    except OSError:
+        if not isinstance(image, JpegImagePlugin.JpegImageFile):
+            raise
+        first, second = (_filled(content, filling) for filling in FILLINGS)
+        if not np.array_equal(np.asarray(first), np.asarray(second)):
+            raise
+        return first
+
+
+def _filled(content: bytes, filling: bytes) -> Image.Image:
+    image = _open(content.rstrip(JPEG_END[:1]) + filling + JPEG_END)
+    _draft(image)
+    image.load()
+    return image

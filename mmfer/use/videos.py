@@ -1,0 +1,104 @@
+"""The frames of a video file or camera, as far as they can be read, and whether any are missing."""
+
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mmfer.errors import MmferError
+from mmfer.files import as_utf8
+from mmfer.use.photos import Picture
+
+BOXED = {".mp4", ".m4v", ".mov", ".3gp", ".3g2"}  # ISO base media files: boxes, of which each states its size
+VIDEOS = BOXED | {".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".ts", ".mts", ".m2ts", ".ogv"}
+RETRIES = 1000  # frames in a row that cannot be read, until the rest of a video is given up
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at its first use; its messages would stand between ours
+
+
+def read_video(source: str | int, name: str, every: int = 1) -> Iterator[Picture]:
+    """Every `every`th frame of a video file, or of the camera of this number; `name` is their source.
+
+    Of a file that is cut off or damaged all frames that can be read are given, and then MmferError is raised.
+    """
+    with _opened(source) as capture:
+        stated = 0.0 if isinstance(source, int) else capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        rate = max(capture.get(cv2.CAP_PROP_FPS), 0.0) or 25.0
+        number = lost = missed = steady = 0  # frames so far, those of them unread, unread ones since, in even time
+        last = 0.0
+        while missed <= max(min(stated - number, RETRIES), 0):
+            wanted = (number + missed) % every == 0
+            read, pixels = _next_frame(capture, wanted)
+            if not read:
+                missed += 1
+                continue
+            number, lost, missed = number + missed, lost + missed, 0
+            if pixels is not None:
+                yield Picture(name, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number, rate)
+            number += 1
+            now = capture.get(cv2.CAP_PROP_POS_MSEC)
+            steady += abs((now - last) * rate / 1000 - 1) < 0.1
+            last = now
+    if not number:
+        remedy = "connect it, or name another with --camera" if isinstance(source, int) else "convert or copy it again"
+        raise MmferError(f"{name}: no frame can be read; {remedy}")
+    if isinstance(source, str) and (lost or _ends_early(source, stated, number, steady)):
+        of = f" of {int(stated):,}" if stated > number - lost else ""
+        raise MmferError(f"{name}: cut off or damaged, {number - lost:,}{of} frames can be read; copy it again")
+
+
+def _next_frame(capture: cv2.VideoCapture, wanted: bool) -> tuple[bool, np.ndarray | None]:
+    """Whether the next frame can be read, and its pixels (H, W, 3) uint8 in BGR if they are wanted."""
+    if not capture.grab():
+        return False, None
+    return capture.retrieve() if wanted else (True, None)
+
+
+def _ends_early(file: str, stated: float, number: int, steady: int) -> bool:
+    """Whether a video file has fewer frames than it states, of which `steady` came in even time.
+
+    Boxed files are measured by their boxes: a clip that was trimmed without being encoded anew has frames that no
+    player shows. Of others the number counts, which is made of the length and says nothing where the time is uneven.
+    """
+    if Path(file).suffix.lower() in BOXED:
+        return _lacks_bytes(file)
+    return number < stated - max(1, stated / 50) and steady > 0.9 * (number - 1)
+
+
+def _lacks_bytes(file: str) -> bool:
+    """Whether the boxes of an ISO base media file (ISO/IEC 14496-12) state more bytes than it has."""
+    place, end = 0, os.path.getsize(file)
+    with open(file, "rb") as content:
+        while place + 16 <= end:
+            content.seek(place)
+            size, _, large = struct.unpack(">I4sQ", content.read(16))
+            length = large if size == 1 else size
+            if length < 8:  # 0: to the end of the file
+                return False
+            place += length
+    return place > end
+
+
+@contextmanager
+def _opened(source: str | int) -> Iterator[cv2.VideoCapture]:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    with ExitStack() as stack:
+        capture = cv2.VideoCapture(stack.enter_context(_plain(source)) if isinstance(source, str) else source)
+        stack.callback(capture.release)
+        yield capture
+
+
+@contextmanager
+def _plain(file: str) -> Iterator[str]:
+    """A video file, or a link to it where its name is not UTF-8: OpenCV does not survive such a name."""
+    if as_utf8(file) == file:
+        yield file
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = os.path.join(folder, "video" + Path(file).suffix)
+        os.symlink(os.path.abspath(file), link)
+        yield link

@@ -1,0 +1,134 @@
+"""One photo or several, in every form in which people have them; what is none of these is one line."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from mmfer.errors import MmferError
+from mmfer.use.inputs import as_list, as_picture
+from tests.use.photos import encode
+
+
+@pytest.fixture
+def file(colours, tmp_path):
+    """A photo on disk."""
+    (tmp_path / "p.png").write_bytes(encode(colours))
+    return tmp_path / "p.png"
+
+
+FORMS = {
+    "string": lambda pixels, file: str(file),
+    "path": lambda pixels, file: file,
+    "bytes of a path": lambda pixels, file: FakePath(file),
+    "bytes": lambda pixels, file: file.read_bytes(),
+    "bytearray": lambda pixels, file: bytearray(file.read_bytes()),
+    "memoryview": lambda pixels, file: memoryview(file.read_bytes()),
+    "open file": lambda pixels, file: file.open("rb"),
+    "buffer": lambda pixels, file: written(pixels),
+    "PIL": lambda pixels, file: Image.open(file),
+    "PIL RGBA": lambda pixels, file: Image.fromarray(pixels).convert("RGBA"),
+    "array": lambda pixels, file: pixels,
+    "float array": lambda pixels, file: pixels / 255,
+    "tensor": lambda pixels, file: torch.from_numpy(pixels).permute(2, 0, 1),
+    "tensor with channels last": lambda pixels, file: torch.from_numpy(pixels),
+    "half tensor": lambda pixels, file: torch.from_numpy(pixels / 255).permute(2, 0, 1).bfloat16().requires_grad_(),
+    "data URL": lambda pixels, file: "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
+}
+
+
+class FakePath:
+    """A path of another library."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __fspath__(self):
+        return str(self.path)
+
+
+def written(pixels):
+    """A buffer that was just written, at its end."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_photo_of_any_form_is_one_photo(form, colours, file):
+    (photo,) = as_list(FORMS[form](colours, file))
+    pixels = as_picture(photo, "photo 0").pixels
+    assert np.abs(pixels.astype(int) - colours).max() <= (1 if "half" in form else 0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_several_photos_are_each_one_photo(form, colours, file):
+    made = FORMS[form](colours, file)
+    assert as_list([made]) == [made]
+    assert as_list((made, made)) == [made, made]
+    assert len(as_list(iter([made, made]))) == 2
+
+
+def test_stacks_and_columns_of_tables_are_several_photos(colours):
+    stack = np.stack([colours, colours[::-1], colours[:, ::-1]])
+    assert [photo.tolist() for photo in as_list(stack)] == [photo.tolist() for photo in stack]
+    tensors = as_list(torch.from_numpy(stack).permute(0, 3, 1, 2))
+    assert (as_picture(tensors[1], "x").pixels == stack[1]).all()
+    assert as_list(pd.Series(["a.png", "b.png"])) == ["a.png", "b.png"]
+    assert as_list(np.array(["a.png", "b.png"])) == ["a.png", "b.png"]
+
+
+def test_arrays_and_tensors_are_bgr_where_it_is_said(colours):
+    swapped = np.ascontiguousarray(colours[..., ::-1])
+    for photo in (swapped, torch.from_numpy(swapped).permute(2, 0, 1)):
+        assert (as_picture(photo, "x", bgr=True).pixels == colours).all()
+        assert (as_picture(photo, "x").pixels == swapped).all()
+    assert (as_picture(encode(colours), "x", bgr=True).pixels == colours).all()  # a file says what it holds
+    assert (as_picture(Image.fromarray(colours), "x", bgr=True).pixels == colours).all()
+    grey = colours[..., 0]
+    assert (as_picture(grey, "x", bgr=True).pixels == grey[..., None]).all()
+
+
+def test_an_image_of_pillow_is_turned_as_its_exif_says(colours):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.open(io.BytesIO(encode(colours, exif=exif)))
+    assert (as_picture(image, "x").pixels == np.rot90(colours, -1)).all()
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (5, "photo 3: int is no photo; give a path, the bytes"),
+        (None, "photo 3: NoneType is no photo"),
+        ([[1, 2]], "photo 3: list is no photo"),
+        ({"image": 1}, "photo 3: dict is no photo"),
+        (io.StringIO("text"), "photo 3: str is no photo"),
+        (b"", "photo 3: empty"),
+        (b"some text" * 20, "photo 3: not a photo that can be read"),
+        (np.zeros((3, 40, 60), np.uint8), r"photo 3: picture of shape \(3, 40, 60\): expected \(H, W\)"),
+        (np.zeros(5), r"photo 3: picture of shape \(5,\)"),
+        (torch.zeros(2, 40, 60), r"photo 3: picture of shape \(2, 40, 60\)"),
+        ("data:image/png;base64,%%%", "photo 3: a data URL that is not base64"),
+        ("data:image/png;base64,", "photo 3: a data URL without data"),
+        ("data:", "photo 3: a data URL without data"),
+        ("no/such.png", "no/such.png: no such file; correct the path"),
+        ("a\0.png", "embedded null"),
+        (Path("/"), "/: Is a directory; name a photo"),
+    ],
+)
+def test_what_is_no_photo_is_refused_in_one_line(photo, message):
+    with pytest.raises(MmferError, match=message) as refused:
+        as_picture(photo, "photo 3")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_photo_that_pillow_has_opened_and_cannot_read_is_told(colours):
+    content = encode(np.kron(colours, np.ones((8, 8, 1), np.uint8)), "JPEG")
+    with pytest.raises(MmferError, match="x: truncated or damaged"):
+        as_picture(Image.open(io.BytesIO(content[: len(content) // 2])), "x")

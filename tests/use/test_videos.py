@@ -1,0 +1,151 @@
+"""Videos and cameras: every frame that can be read, then a line where some cannot."""
+
+import os
+
+import cv2
+import numpy as np
+import pytest
+
+from mmfer.use.media import Fault, read_media
+from tests.use.photos import write_video
+
+
+def test_a_video_gives_its_frames_in_order(video):
+    frames = list(read_media([str(video)]))
+    assert [frame.frame for frame in frames] == list(range(12))
+    assert {frame.rate for frame in frames} == {10.0}
+    np.testing.assert_allclose([frame.pixels.mean() for frame in frames], 20 * np.arange(12), atol=4)
+
+
+def test_every_third_frame(video):
+    frames = list(read_media([str(video)], every=3))
+    assert [frame.frame for frame in frames] == [0, 3, 6, 9]
+    np.testing.assert_allclose([frame.pixels.mean() for frame in frames], [0, 60, 120, 180], atol=4)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video" * 100])
+def test_a_video_without_frames_is_told(tmp_path, content, capfd):
+    (tmp_path / "x.mp4").write_bytes(content)
+    (fault,) = read_media([str(tmp_path / "x.mp4")])
+    assert fault.message == f"{tmp_path}/x.mp4: no frame can be read; convert or copy it again"
+    assert capfd.readouterr().err == ""  # OpenCV's own messages would stand between ours
+
+
+def test_no_camera_is_told(capfd):
+    (fault,) = read_media([], camera=97)
+    assert fault.message == "camera 97: no frame can be read; connect it, or name another with --camera"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_camera_is_released_when_the_caller_stops(monkeypatch):
+    class Camera:
+        released = False
+        get, grab = (lambda self, key: 0.0), (lambda self: True)
+
+        def retrieve(self):
+            return True, np.array([[[1, 2, 3]]], np.uint8)
+
+        def release(self):
+            Camera.released = True
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera())
+    stream = read_media([], camera=0)
+    first = next(stream)
+    assert (first.source, first.frame, first.rate, first.pixels.tolist()) == ("camera 0", 0, 25.0, [[[3, 2, 1]]])
+    stream.close()
+    assert Camera.released
+
+
+KINDS = [("mp4", "mp4v"), ("avi", "MJPG"), ("mkv", "mp4v"), ("webm", "VP80"), ("wmv", "WMV2"), ("mpg", "PIM1")]
+
+
+def moving(count=50):
+    """Frames (120, 160, 3) of a pattern that moves, so that each needs some bytes."""
+    rng = np.random.default_rng(0)
+    picture = cv2.resize(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8), (160, 120), interpolation=cv2.INTER_CUBIC)
+    return [np.roll(picture, 3 * n, axis=1) for n in range(count)]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind[0])
+def clip(request, tmp_path):
+    """A video of 50 frames in each container."""
+    ending, code = request.param
+    path = tmp_path / f"clip.{ending}"
+    write_video(path, moving(), 25.0, code)
+    return path
+
+
+def frames_and_faults(path):
+    items = list(read_media([str(path)]))
+    return [item for item in items if not isinstance(item, Fault)], [item for item in items if isinstance(item, Fault)]
+
+
+def test_a_whole_video_gives_all_frames_and_no_fault(clip):
+    frames, faults = frames_and_faults(clip)
+    assert [frame.frame for frame in frames] == list(range(50))
+    assert not faults
+
+
+def boxes_first(content):
+    """An mp4 with its moov before its mdat, as for the web: what is cut off then is frames."""
+    start = content.index(b"moov") - 4
+    moov = bytearray(content[start:])
+    place = moov.index(b"stco") + 12
+    for entry in range(place, place + 4 * int.from_bytes(moov[place - 4 : place], "big"), 4):
+        moov[entry : entry + 4] = (int.from_bytes(moov[entry : entry + 4], "big") + len(moov)).to_bytes(4, "big")
+    kept = content.index(b"ftyp") - 4 + int.from_bytes(content[:4], "big")
+    return content[:kept] + bytes(moov) + content[kept:start]
+
+
+def test_a_video_that_is_cut_off_gives_the_frames_before_and_one_fault(clip):
+    content = clip.read_bytes()
+    content = boxes_first(content) if clip.suffix == ".mp4" else content
+    clip.write_bytes(content)
+    assert len(frames_and_faults(clip)[0]) == 50
+    clip.write_bytes(content[: len(content) // 2])
+    frames, faults = frames_and_faults(clip)
+    assert 20 <= len(frames) <= 30
+    if clip.suffix not in (".wmv", ".mpg"):  # which state no length then: nothing says that there was more
+        said = f"{clip}: cut off or damaged, {len(frames)} of 50 frames can be read; copy it again"
+        assert [fault.message for fault in faults] == [said]
+
+
+def test_a_video_that_is_damaged_within_gives_the_frames_around_it_and_one_fault(clip):
+    content = bytearray(clip.read_bytes())
+    middle, length = len(content) // 2, len(content) // 8
+    content[middle : middle + length] = bytes(length)
+    clip.write_bytes(content)
+    frames, faults = frames_and_faults(clip)
+    assert 30 < len(frames) < 50
+    assert [fault.message for fault in faults] == [
+        f"{clip}: cut off or damaged, {len(frames)} of 50 frames can be read; copy it again"
+    ]
+    differences = [np.abs(frame.pixels.astype(int) - moving()[frame.frame]).mean() for frame in frames[:15]]
+    assert max(differences) < 40
+
+
+def test_frames_after_a_damage_keep_their_numbers(tmp_path):
+    write_video(tmp_path / "v.mp4", moving(), 25.0)
+    content = bytearray((tmp_path / "v.mp4").read_bytes())
+    content[len(content) // 2 : len(content) * 5 // 8] = bytes(len(content) // 8)
+    (tmp_path / "v.mp4").write_bytes(content)
+    frames, _ = frames_and_faults(tmp_path / "v.mp4")
+    assert [frame.frame for frame in frames][-3:] == [47, 48, 49]
+    assert np.abs(frames[-1].pixels.astype(int) - moving()[49]).mean() < 12  # a keyframe came before
+
+
+def test_a_clip_that_was_trimmed_without_being_encoded_anew_is_whole(tmp_path):
+    write_video(tmp_path / "v.mp4", moving(), 25.0)
+    content = bytearray((tmp_path / "v.mp4").read_bytes())
+    entry = content.index(b"elst") + 12  # length in 1/1000 s, start in the track's own units
+    content[entry : entry + 8] = (1200).to_bytes(4, "big") + content[entry + 4 : entry + 8]
+    (tmp_path / "v.mp4").write_bytes(content)
+    frames, faults = frames_and_faults(tmp_path / "v.mp4")
+    assert (len(frames), faults) == (30, [])
+
+
+def test_a_name_that_is_not_utf8_is_read(video, tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    os.rename(video, name)
+    frames = list(read_media([name]))
+    assert [frame.source for frame in frames] == [name] * 12
