@@ -102,7 +102,7 @@ def test_a_photo_that_cannot_be_read_is_an_error_in_its_place(root, photo, monke
     errors = [answer["error"] for answer in answers[1:5]]
     assert [error.split(":")[0] for error in errors] == ["photo 1", "photo 2", "photo 3", "photo 4"]
     assert not any("\n" in error for error in errors)
-    monkeypatch.setattr(photos, "MAX_PIXELS", 128 * 127)
+    monkeypatch.setattr(photos, "MAX_JPEG", 128 * 127)
     assert "128 x 128 is more than" in ask(model, photo)[0]["error"]
 
 
