@@ -1,8 +1,9 @@
-"""Public datasets as people have them: a zip, a folder or one CSV file, read in place and never unpacked to disk.
+"""Public datasets as people have them: a zip, a folder or one CSV file (.csv, .csv.gz), read in place, never unpacked.
 
 Nothing in them is trusted: member names, sizes and contents are checked, and a fault is named by its file.
 """
 
+import gzip
 import hashlib
 import zipfile
 import zlib
@@ -11,13 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 import cv2
 import numpy as np
 
 from mmfer.config import FACE_PX
 from mmfer.errors import MmferError
+from mmfer.files import files_below, is_junk
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm"}
 MAX_TOTAL_BYTES = 8 << 30  # the original CK+ is about 2 GiB
@@ -27,7 +29,9 @@ MAX_FACE_BYTES = 64 << 10  # a 48x48 image without any compression has 9 KiB; al
 MAX_FRAME_BYTES = 4 << 20
 MAX_FRAME_PIXELS = 4 << 20
 CHUNK = 256  # images that a thread decodes at a time
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)  # the last: a compression Python lacks
+TABLES = (".csv", ".csv.gz")
+# The last: a compression that Python lacks.
+DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,8 @@ def open_archive(path: Path) -> Iterator[Archive]:
     if not path.exists():
         raise MmferError(f"{path}: not found; correct source.path in params.yaml")
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        sizes = {file.relative_to(path).as_posix(): file.stat().st_size for file in files}
-        yield Archive(path, {name: size for name, size in sizes.items() if not _is_junk(name)}, _folder_opener(path))
+        files = [file for file in files_below(path) if file.is_file()]  # train and test may be links to another disk
+        yield Archive(path, {file.relative_to(path).as_posix(): _size(file) for file in files}, _folder_opener(path))
     elif zipfile.is_zipfile(path):
         try:
             archive = zipfile.ZipFile(path)
@@ -81,14 +84,38 @@ def open_archive(path: Path) -> Iterator[Archive]:
             members = _check_members(path, archive.infolist())
             sizes = {name: info.file_size for name, info in sorted(members.items())}
             yield Archive(path, sizes, lambda name: archive.open(members[name]))
-    elif path.suffix.lower() == ".csv":
-        yield Archive(path, {path.name: path.stat().st_size}, _folder_opener(path.parent))
+    elif path.name.lower().endswith(TABLES):
+        yield Archive(path, {path.name: _size(path)}, _folder_opener(path.parent))
     else:
         raise MmferError(f"{path}: {_what_is_wrong(path)}")
 
 
 def _folder_opener(folder: Path) -> Callable[[str], IO[bytes]]:
-    return lambda name: (folder / name).open("rb")
+    def open_file(name: str) -> IO[bytes]:
+        return cast(IO[bytes], gzip.open(folder / name)) if _is_packed(name) else (folder / name).open("rb")
+
+    return open_file
+
+
+def _is_packed(name: str) -> bool:
+    return name.lower().endswith(".csv.gz")
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, of a .csv.gz unpacked; MmferError where these are many more, or damaged."""
+    size = file.stat().st_size
+    if not _is_packed(file.name):
+        return size
+    unpacked, limit = 0, min(max(RATIO_FROM_BYTES, MAX_RATIO * size), MAX_TOTAL_BYTES)
+    try:
+        with gzip.open(file) as content:
+            while piece := content.read(1 << 20):
+                unpacked += len(piece)
+                if unpacked > limit:
+                    raise MmferError(f"{file}: unpacks to more than {limit:,} bytes: a bomb; do not use this file")
+    except DAMAGE as error:
+        raise MmferError(f"{file}: damaged ({error}); download it again") from None
+    return unpacked
 
 
 def _what_is_wrong(path: Path) -> str:
@@ -96,13 +123,7 @@ def _what_is_wrong(path: Path) -> str:
         is_zip = file.read(4) == b"PK\x03\x04"
     if is_zip:
         return f"truncated zip ({path.stat().st_size:,} bytes, no directory at its end); download it again"
-    return "neither a zip nor a .csv file nor a folder; unpack other archives (.tar.gz, .rar) first and name the folder"
-
-
-def _is_junk(name: str) -> bool:
-    """Files that operating systems leave behind."""
-    parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or any(part.startswith(".") for part in parts)
+    return "neither a zip nor a folder nor .csv or .csv.gz; unpack other archives (.tar.gz, .rar) and name the folder"
 
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -124,7 +145,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipf
             )
         if member.flag_bits & 1:
             raise MmferError(f"{path}: {name} is encrypted; unpack the archive and name the folder")
-        if not member.is_dir() and not _is_junk(name):
+        if not member.is_dir() and not any(map(is_junk, PurePosixPath(name).parts)):
             found[name] = member
     return found
 

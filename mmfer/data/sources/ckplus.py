@@ -38,6 +38,7 @@ CLASSES = ["angry", "contempt", "disgust", "fear", "happy", "sadness", "surprise
 OFFICIAL = [135, 54, 177, 75, 207, 84, 249]  # images per class, three of each sequence
 EMOTION_CODES = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 7: 6}  # of the original's emotion files; 0 is neutral
 TABLE_CODES = {0: 0, 1: 2, 2: 3, 3: 4, 4: 5, 5: 6, 7: 1}  # of ckextended.csv; 6 is neutral
+NEUTRAL = {"neutral", "neutrality"}  # a folder that some copies have beside those of the classes
 FRAMES = 3
 KNOWN_MD5 = {"60fcecd0162376026099070b680ca11a": "CK+48"}
 NAME = re.compile(r"(S\d+)_(\d+)_(\d+)")
@@ -114,10 +115,13 @@ def _read_rows(archive: Archive, workers: int) -> tuple[pd.DataFrame, np.ndarray
 def _read_folders(
     archive: Archive, paths: list[PurePosixPath], workers: int
 ) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    found, paths = len(paths), [path for path in paths if path.parts[-2].lower() not in NEUTRAL]
     names = [str(path) for path in paths]
     rows = _named_rows(names, archive)
     rows["label"] = [class_number(path.parts[-2], CLASSES, f"{archive.path}: {path.parent}") for path in paths]
     images, notes = read_faces(archive, names, workers)
+    if found > len(paths):
+        notes.insert(0, f"{found - len(paths):,} neutral images are left out")
     return rows, images, notes
 
 

@@ -2,12 +2,15 @@
 
     fer2013.csv, icml_face_data.csv      emotion, pixels, Usage
     train.csv and test.csv               emotion, pixels; test.csv has no labels and cannot be used
-    train/<class>/*, test/<class>/*      images; names such as PublicTest_123.jpg name the official part
+    train/<class>/*, test/<class>/*      images; names such as PublicTest_123.jpg name the official part; classes by
+                                         name or as 0 to 6; with a folder validation/, that is PublicTest and test/
+                                         PrivateTest
 
 Each as it is, in a folder or in a zip. PrivateTest is the test set and PublicTest validates; where PrivateTest is
 absent, PublicTest is the test set and a part of Training validates.
 """
 
+import re
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -30,6 +33,8 @@ OFFICIAL = {  # images per class, in the order of CLASSES
 }
 A_TEST = "test"  # usage of images in a test folder whose names do not name the part
 FOLDERS = {"train": "Training", "test": A_TEST} | {part.lower(): part for part in OFFICIAL}
+VALIDATION = dict.fromkeys(["validation", "valid", "val"], "PublicTest")  # with it, test is PrivateTest
+TOPS = FOLDERS | VALIDATION
 KNOWN_MD5 = {
     "82154f990a5b1e932e1dfaae02406eee": "train and test folders without PrivateTest",
     "3f0dfb3d3fd99c811a1299cb947e3131": "train.csv of the Kaggle challenge",
@@ -115,7 +120,9 @@ def _read_rows(archive: Archive, workers: int) -> tuple[pd.DataFrame, np.ndarray
     """Table (source, label, usage), images and notes of the one layout that the archive has."""
     tables = table_columns(archive)
     full = official_tables(tables)
-    folders = [path for path in archive.images() if len(path.parts) > 2 and path.parts[-3].lower() in FOLDERS]
+    folders = [
+        path for path in archive.images() if len(path.parts) > 2 and path.parts[-3].lower() in FOLDERS | VALIDATION
+    ]
     layouts = full + ([f"folders such as {folders[0].parent}"] if folders else [])
     if len(layouts) > 1:
         raise MmferError(f"{archive.path}: more than one layout ({'; '.join(layouts)}); set source.path to just one")
@@ -137,11 +144,18 @@ def read_official(archive: Archive, name: str) -> tuple[pd.DataFrame, np.ndarray
     MmferError names the line that is wrong, or whose Usage is not an official part.
     """
     table, images = read_table(archive, name, len(CLASSES))
+    table["usage"] = table["usage"].map(official_part)
     unknown = sorted(set(table["usage"]) - set(OFFICIAL))
     if unknown:
         row = table["source"][table["usage"] == unknown[0]].iloc[0]
         raise MmferError(f"{archive.path}: {row}: unknown Usage {unknown[0]!r}; known: {', '.join(OFFICIAL)}")
     return table, images
+
+
+def official_part(usage: str) -> str:
+    """The official part that a Usage means, written in any case, with a space or as validation; else as it is."""
+    name = re.sub("[^a-z]", "", usage.lower())
+    return {"train": "Training", **VALIDATION, **{part.lower(): part for part in OFFICIAL}}.get(name, usage)
 
 
 def _read_train(archive: Archive, tables: dict[str, list[str]]) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
@@ -160,21 +174,31 @@ def _read_train(archive: Archive, tables: dict[str, list[str]]) -> tuple[pd.Data
 def _read_folders(
     archive: Archive, paths: list[PurePosixPath], workers: int
 ) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
-    tops = sorted({str(PurePosixPath(*path.parts[:-3])) for path in paths})
-    if len(tops) > 1:
-        raise MmferError(f"{archive.path}: train and test folders in {' and in '.join(tops)}; set source.path to one")
+    places = sorted({str(PurePosixPath(*path.parts[:-3])) for path in paths})
+    if len(places) > 1:
+        raise MmferError(f"{archive.path}: train and test folders in {' and in '.join(places)}; set source.path to one")
     stray = set(archive.images()) - set(paths)
     if stray:
         raise MmferError(f"{archive.path}: {min(stray)} is not in train/<class> or test/<class>; move or remove it")
-    label = [class_number(path.parts[-2], CLASSES, f"{archive.path}: {path.parent}") for path in paths]
-    usage = [_usage(path) for path in paths]
-    moved = sum(FOLDERS[path.parts[-3].lower()] not in (part, A_TEST) for path, part in zip(paths, usage, strict=True))
+    label = [_class_number(path, archive) for path in paths]
+    tops = [path.parts[-3].lower() for path in paths]
+    parts = TOPS | ({"test": "PrivateTest"} if VALIDATION.keys() & set(tops) else {})
+    usage = [_named_part(path) or parts[top] for path, top in zip(paths, tops, strict=True)]
+    moved = sum(parts[top] not in (part, A_TEST) for top, part in zip(tops, usage, strict=True))
     notes = [f"{moved:,} file names name another part than their folder does; the names count"] if moved else []
     names = [str(path) for path in paths]
     images, image_notes = read_faces(archive, names, workers)
     return pd.DataFrame({"source": names, "label": label, "usage": usage}), images, notes + image_notes
 
 
-def _usage(path: PurePosixPath) -> str:
-    """The official part: from the file name (PublicTest_123.jpg) where it names one, else from the folder."""
-    return FOLDERS.get(path.name.split("_")[0].lower() if "_" in path.name else "", FOLDERS[path.parts[-3].lower()])
+def _class_number(path: PurePosixPath, archive: Archive) -> int:
+    """The class of an image by its folder: a name, or a number as in the CSV files."""
+    folder = path.parts[-2]
+    if folder in map(str, range(len(CLASSES))):
+        return int(folder)
+    return class_number(folder, CLASSES, f"{archive.path}: {path.parent}")
+
+
+def _named_part(path: PurePosixPath) -> str | None:
+    """The official part that a file name such as PublicTest_123.jpg names."""
+    return FOLDERS.get(path.name.split("_")[0].lower()) if "_" in path.name else None

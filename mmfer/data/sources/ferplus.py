@@ -19,7 +19,7 @@ from mmfer.config import FerplusSource
 from mmfer.data.faceset import digests, new_index
 from mmfer.data.sources.archives import Archive, open_archive
 from mmfer.data.sources.classes import check_counts
-from mmfer.data.sources.fer2013 import official_tables, read_official
+from mmfer.data.sources.fer2013 import official_part, official_tables, read_official
 from mmfer.data.sources.tables import read_rows, table_columns
 from mmfer.data.votes import vote_columns
 from mmfer.errors import MmferError
@@ -124,7 +124,7 @@ def _read_votes(archive: Archive, name: str, usage: list[str]) -> np.ndarray:
     for line, cells in read_rows(archive, name, ["usage", *COLUMNS]):
         where = f"{archive.path}: {name}, line {line}"
         votes.append(_parse_votes(cells, where))
-        parts.append((cells["usage"].strip(), where))
+        parts.append((official_part(cells["usage"].strip()), where))
     if len(votes) != len(usage):
         raise MmferError(
             f"{archive.path}: {name} has {len(votes):,} rows for {len(usage):,} images; take both files whole, as they "

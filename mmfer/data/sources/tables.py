@@ -5,13 +5,14 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from mmfer.config import FACE_PX
-from mmfer.data.sources.archives import Archive
+from mmfer.data.sources.archives import TABLES, Archive
 from mmfer.errors import MmferError
 
 PIXELS = FACE_PX * FACE_PX
@@ -22,9 +23,9 @@ def table_columns(archive: Archive) -> dict[str, list[str]]:
     """{name of a CSV file: its columns, lower case and without spaces around them}."""
     tables = {}
     for name in archive.sizes:
-        if name.lower().endswith(".csv"):
+        if name.lower().endswith(TABLES):
             with _open_rows(archive, name) as rows:
-                tables[name] = _clean_header(next(rows, []))
+                tables[name] = _read_header(rows)
     return tables
 
 
@@ -53,9 +54,9 @@ def read_table(archive: Archive, name: str, labels: int) -> tuple[pd.DataFrame, 
 def read_rows(archive: Archive, name: str, expected: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells, by column, of each row of a CSV; MmferError where it lacks a column or a row is short."""
     with _open_rows(archive, name) as rows:
-        header = _clean_header(next(rows, []))
+        header = _read_header(rows)
         check_columns(archive, name, header, expected)
-        for row in rows:
+        for row in filter(_is_filled, rows):
             if len(row) != len(header):
                 where = f"{archive.path}: {name}, line {rows.line_num}"
                 raise MmferError(f"{where}: {len(row)} columns for the {len(header)} of the header; download it again")
@@ -77,13 +78,24 @@ def _open_rows(archive: Archive, name: str) -> Iterator[Any]:
     """Rows of a CSV as lists of text, a csv.reader; MmferError where the file is not a text table."""
     try:
         with archive.open(name) as file:
-            yield csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            first = [text.readline()]
+            while first[-1].isspace():
+                first.append(text.readline())
+            # Spreadsheets write semicolons where the comma is for decimals.
+            delimiter = max(",;\t", key=first[-1].count)
+            yield csv.reader(chain(first, text), delimiter=delimiter)
     except (csv.Error, UnicodeDecodeError) as error:  # a line without end is refused at 128 KiB
         raise MmferError(f"{archive.path}: {name} is not a CSV file of faces ({error}); download it again") from None
 
 
-def _clean_header(header: list[str]) -> list[str]:
-    return [column.strip().lower() for column in header]
+def _read_header(rows: Any) -> list[str]:
+    return [column.strip().lower() for column in next(filter(_is_filled, rows), [])]
+
+
+def _is_filled(row: list[str]) -> bool:
+    """Whether a row is more than a blank line, or the empty cells that spreadsheets leave at the end."""
+    return any(cell.strip() for cell in row)
 
 
 def _parse_pixels(text: str, where: str) -> np.ndarray:
@@ -103,7 +115,7 @@ def _parse_pixels(text: str, where: str) -> np.ndarray:
 
 
 def _parse_label(text: str, labels: int, where: str) -> int:
-    label = text.strip()
+    label = text.strip().removesuffix(".0")  # as pandas writes whole numbers of a column that once had gaps
     if not label.isascii() or not label.isdigit() or int(label) >= labels:
         raise MmferError(f"{where}: unknown label {text!r}, 0 to {labels - 1} expected; correct or remove the line")
     return int(label)

@@ -103,3 +103,13 @@ def test_damaged_members_are_named(folder):
     path.write_bytes(data)
     with open_archive(path) as archive, pytest.raises(MmferError, match=r"a/2\.png is damaged .*download"):
         archive.read("a/2.png", 1 << 20)
+
+
+def test_folders_that_are_links_are_read_once(folder, faces, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "train").symlink_to(folder)
+    (folder / "a" / "back").symlink_to(linked)
+    with open_archive(linked) as archive:
+        assert list(archive.sizes) == [f"train/a/{number}.png" for number in range(5)]
+        assert (read_faces(archive, list(archive.sizes), 1)[0] == faces).all()

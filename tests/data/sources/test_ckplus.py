@@ -49,6 +49,15 @@ def test_persons_are_in_one_fold_and_labels_in_the_papers_order(ck48):
     assert (CLASSES[row["label"]], row["subject"], row["sequence"], row["frame"]) == ("happy", "S003", "S003_004", 9)
 
 
+def test_a_neutral_folder_is_left_out_and_told(ck48, rng):
+    with zipfile.ZipFile(ck48, "a") as archive:
+        for frame in range(2):
+            archive.writestr(f"CK+48/Neutral/S000_009_{frame:08}.png", png(rng))
+    index, images, _ = read_ckplus(source(ck48), 1)
+    assert (len(index), len(images)) == (168, 168)
+    assert "2 neutral images are left out" in index.attrs["notes"]
+
+
 def test_random_folds_are_labelled_as_leaking(ck48):
     index, _, _ = read_ckplus(source(ck48, split="random"), 1)
     assert index.groupby("subject")["fold"].nunique().max() > 1

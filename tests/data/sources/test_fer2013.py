@@ -174,6 +174,52 @@ def test_a_class_without_images_is_refused(tmp_path, rng):
         read(write_csv(tmp_path / "fer2013.csv", rows))
 
 
+USAGES = ["training publictest privatetest", "Train Validation Private_Test", "TRAIN val PRIVATETEST"]
+
+
+@pytest.mark.parametrize("usage", USAGES)
+def test_a_usage_is_known_however_it_is_written(tmp_path, rng, usage):
+    rows = faces(rng)
+    written = dict(zip(PARTS, usage.split(), strict=True))
+    index, _, _ = read(write_csv(tmp_path / "f.csv", [(label, image, written[part]) for label, image, part in rows]))
+    assert index["usage"].tolist() == [part for _, _, part in rows]
+
+
+def write_folders(path, rows, names, number=False):
+    for place, (label, image, part) in enumerate(rows):
+        file = path / names[part] / (str(label) if number else CLASSES[label]) / f"{place}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(file), image)
+    return path
+
+
+@pytest.mark.parametrize("number", [False, True])
+@pytest.mark.parametrize("validation", ["validation", "Val", "valid"])
+def test_a_validation_folder_validates_and_classes_may_be_numbers(tmp_path, rng, validation, number):
+    names = {"Training": "train", "PublicTest": validation, "PrivateTest": "test"}
+    index, _, _ = read(write_folders(tmp_path / "d", faces(rng), names, number))
+    assert index.groupby("split").size().to_dict() == {"train": 70, "val": 14, "test": 14}
+    assert index["usage"].map(names).tolist() == [Path(source).parts[0] for source in index["source"]]
+    folders = [Path(source).parts[1] for source in index["source"]]
+    assert [str(label) if number else CLASSES[label] for label in index["label"]] == folders
+
+
+def test_a_number_that_is_no_class_is_named(tmp_path, rng):
+    path = write_folders(tmp_path / "d", faces(rng), {part: "train" for part in PARTS}, number=True)
+    (path / "train" / "0").rename(path / "train" / "7")
+    with pytest.raises(MmferError, match="train/7: unknown class folder '7'; known: angry"):
+        read(path)
+
+
+def test_train_and_test_that_are_links_to_another_disk_are_read(tmp_path, rng):
+    names = {"Training": "train", "PublicTest": "test", "PrivateTest": "test"}
+    disk = write_folders(tmp_path / "disk", faces(rng), names)
+    (tmp_path / "linked").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "linked" / part).symlink_to(disk / part)
+    assert read(tmp_path / "linked")[0]["source"].tolist() == read(disk)[0]["source"].tolist()
+
+
 @pytest.mark.skipif(not REAL.exists(), reason="FER2013 is not at hand; set MMFER_FER2013 to its zip")
 def test_the_real_folders_have_the_official_counts():
     index, _, _ = read(REAL)

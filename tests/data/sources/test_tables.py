@@ -1,5 +1,7 @@
 """CSV files of faces: what is written is what is read; a wrong line is named by its number."""
 
+import gzip
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,56 @@ def test_the_line_of_a_wrong_label_is_named(tmp_path, rng):
     path = write(tmp_path / "f.csv", rng.integers(0, 256, (3, 48, 48)), [0, 7, 0])
     with open_archive(path) as archive, pytest.raises(MmferError, match=r"f\.csv, line 3: unknown label '7', 0 to 6"):
         read_table(archive, "f.csv", 7)
+
+
+def as_written_by(path, habit):
+    """The file of `write` with another program's habits."""
+    lines = path.read_text().splitlines()
+    if habit == "blank lines":
+        lines = ["", lines[0], "", lines[1], "   ", *lines[2:], "", ",,", ""]
+    elif habit == "windows":
+        lines = [f"{line}\r" for line in lines]
+    elif habit in (";", "\t"):
+        lines = [line.replace(",", habit) for line in lines]
+    elif habit == "floats":
+        lines = [line.replace(",", ".0,", 1) if line[0].isdigit() else line for line in lines]
+    if habit == "gz":
+        path = path.with_suffix(".csv.gz")
+        path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    else:
+        path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("habit", ["blank lines", "windows", ";", "\t", "floats", "gz"])
+@pytest.mark.parametrize("as_folder", [False, True])
+def test_a_csv_as_other_programs_write_it_has_the_same_faces(tmp_path, rng, habit, as_folder):
+    images, labels = rng.integers(0, 256, (4, 48, 48), dtype=np.uint8), [0, 6, 3, 1]
+    (tmp_path / "d").mkdir()
+    path = as_written_by(write(tmp_path / "d" / "f.csv", images, labels), habit)
+    if habit == "gz":
+        (tmp_path / "d" / "f.csv").unlink()
+    with open_archive(path.parent if as_folder else path) as archive:
+        assert table_columns(archive) == {path.name: ["emotion", "pixels", "usage"]}
+        table, read = read_table(archive, path.name, 7)
+    assert (read == images).all()
+    assert table["label"].tolist() == labels
+    lines = [4, 6, 7, 8] if habit == "blank lines" else [2, 3, 4, 5]
+    assert table["source"].tolist() == [f"{path.name}:{line}" for line in lines]
+    assert set(table["usage"]) == {"Training"}
+
+
+TABLE = gzip.compress(b"emotion,pixels\n" * 99)
+DAMAGED = {
+    "bomb": (gzip.compress(bytes(20 << 20)), r"f\.csv\.gz: unpacks to more than 10,485,760 bytes: a bomb"),
+    "cut off": (TABLE[:-9], r"f\.csv\.gz: damaged .*; download it again"),
+    "not packed": (b"emotion,pixels\n", r"f\.csv\.gz: damaged .*; download it again"),
+}
+
+
+@pytest.mark.parametrize("fault", DAMAGED)
+def test_a_packed_table_that_is_damaged_or_a_bomb_is_told(tmp_path, fault):
+    content, message = DAMAGED[fault]
+    (tmp_path / "f.csv.gz").write_bytes(content)
+    with pytest.raises(MmferError, match=message), open_archive(tmp_path / "f.csv.gz"):
+        pass
