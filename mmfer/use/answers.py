@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from mmfer.errors import require
@@ -16,17 +15,28 @@ from mmfer.use.predictor import Face, Predictor
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH = 8  # pictures held at once
+BATCH, PIXELS = 8, 24_000_000  # pictures held at once, and pixels of them from which no other is added
 
 
 def answers(
     items: Iterable[Picture | Fault], predictor: Predictor, batch: int = BATCH
 ) -> Iterator[tuple[Picture | Fault, list[Face]]]:
-    """Each item with its faces, in order; `batch` pictures go through the network together."""
-    items = iter(items)
-    while held := list(islice(items, batch)):
+    """Each item with its faces, in order; at most `batch` pictures are held and go through the network together."""
+    for held in _held(items, batch):
         found = iter(predictor.predict([item for item in held if isinstance(item, Picture)]))
         yield from ((item, next(found) if isinstance(item, Picture) else []) for item in held)
+
+
+def _held(items: Iterable[Picture | Fault], batch: int) -> Iterator[list[Picture | Fault]]:
+    """Items in lists of `batch`, or of fewer as soon as their pictures have PIXELS."""
+    held: list[Picture | Fault] = []
+    for item in items:
+        held.append(item)
+        if len(held) == batch or sum(other.pixels.size // 3 for other in held if isinstance(other, Picture)) >= PIXELS:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
 def columns(classes: list[str]) -> list[str]:

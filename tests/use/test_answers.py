@@ -1,0 +1,119 @@
+"""Faces as a table: a row for each, the same cells as the CSV, from photos of any form, folders and videos."""
+
+import io
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmfer.errors import MmferError
+from mmfer.use.answers import answers, columns, table
+from mmfer.use.media import read_media
+from mmfer.use.output import csv_rows
+from mmfer.use.photos import Picture
+from tests.use.photos import CLASSES, encode, made_face, write_video
+
+
+class FakePredictor:
+    """A face for each hundred grey levels; notes how many pictures it is given at once."""
+
+    classes = CLASSES
+
+    def __init__(self):
+        self.batches = []
+
+    def predict(self, pictures):
+        self.batches.append(len(pictures))
+        return [self.faces(picture.pixels.mean()) for picture in pictures]
+
+    def faces(self, level):
+        return [made_face(left=90.0 * n, score=0.5 - n) for n in range(int(level // 100))]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Photos with no, one and two faces."""
+    for name, level in (("a", 50), ("b", 150), ("c", 250)):
+        (tmp_path / f"{name}.png").write_bytes(encode(np.full((80, 120, 3), level, np.uint8)))
+    return tmp_path
+
+
+def test_a_row_for_each_face_says_where_it_is_and_what_it_shows(photos):
+    made = table(FakePredictor(), [photos / "a.png", str(photos / "b.png"), (photos / "c.png").read_bytes()])
+    assert list(made.columns) == columns(CLASSES)
+    assert made["file"].tolist() == [f"{photos}/b.png", "photo 2", "photo 2"]
+    assert made["x0"].tolist() == [0, 0, 90]
+    assert made["weak"].tolist() == [False, False, True]
+    assert made["happy"].tolist() == [0.9] * 3
+    assert made["expression"].tolist() == ["happy"] * 3
+    assert made["frame"].isna().all()
+
+
+def test_the_table_is_the_csv(photos, monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    write_video(photos / "v.mp4", [np.full((80, 120, 3), 150, np.uint8)] * 3)
+    paths = [photos / "b.png", photos / "c.png", photos / "v.mp4"]
+    with csv_rows(CLASSES) as add:
+        for path in paths:
+            for item, faces in answers(read_media([str(path)]), FakePredictor()):
+                add(item, faces)
+    made, written = table(FakePredictor(), paths), pd.read_csv(io.StringIO(out.getvalue()))
+    assert list(written.columns) == list(made.columns)
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(made.to_csv(index=False))), written)
+    assert made["seconds"].tolist()[-3:] == [0, 0.1, 0.2]
+
+
+def test_one_photo_a_folder_and_a_stack_are_taken_too(photos):
+    assert table(FakePredictor(), np.full((80, 120, 3), 150, np.uint8))["file"].tolist() == ["photo 0"]
+    assert table(FakePredictor(), photos)["file"].tolist() == [f"{photos}/{name}.png" for name in "bcc"]
+    stack = np.full((2, 80, 120, 3), 150, np.uint8)
+    assert table(FakePredictor(), stack)["file"].tolist() == ["photo 0", "photo 1"]
+
+
+def test_a_file_that_cannot_be_read_is_a_warning_and_a_thing_that_is_no_photo_an_error(photos):
+    (photos / "broken.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"broken\.png: empty; copy or download it again"):
+        assert len(table(FakePredictor(), photos)) == 3
+    with pytest.raises(MmferError, match="photo 1: int is no photo"):
+        table(FakePredictor(), [photos / "b.png", 5])
+
+
+def test_a_table_without_faces_has_its_columns(photos):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = table(FakePredictor(), photos / "a.png")
+    assert (len(made), list(made.columns), made["frame"].dtype) == (0, columns(CLASSES), "Int64")
+
+
+def test_frames_are_read_as_they_are_needed(photos):
+    predictor = FakePredictor()
+    items = (Picture(f"{n}", np.full((80, 120, 3), 150, np.uint8)) for n in range(20))
+    found = answers(items, predictor, 8)
+    next(found)
+    assert predictor.batches == [8]
+    assert len(list(items)) == 12
+
+
+def test_a_table_of_every_third_frame(photos):
+    write_video(photos / "v.mp4", [np.full((80, 120, 3), 150, np.uint8)] * 7)
+    made = table(FakePredictor(), photos / "v.mp4", every=3)
+    assert made["frame"].tolist() == [0, 3, 6]
+
+
+def test_arrays_are_bgr_where_it_is_said():
+    shown = []
+    predictor = FakePredictor()
+    predictor.predict = lambda pictures: shown.extend(pictures) or [[] for _ in pictures]
+    table(predictor, np.full((8, 8, 3), [1, 2, 3], np.uint8), bgr=True)
+    assert shown[0].pixels[0, 0].tolist() == [3, 2, 1]
+
+
+def test_of_large_photos_fewer_are_held(monkeypatch):
+    monkeypatch.setattr("mmfer.use.answers.PIXELS", 2 * 80 * 120)
+    predictor = FakePredictor()
+    items = (Picture(f"{n}", np.full((80, 120, 3), 150, np.uint8)) for n in range(5))
+    assert [item.source for item, _ in answers(items, predictor, 8)] == list("01234")
+    assert predictor.batches == [2, 2, 1]
