@@ -48,7 +48,7 @@ def undeclared(folder, asked):
 
 
 def test_what_the_package_imports_is_declared_and_what_is_declared_is_used():
-    asked = declared("pipeline", "onnx", "demo", "scale")
+    asked = declared("pipeline", "onnx", "demo", "formats", "scale")
     assert undeclared("mmfer", asked | {"mmfer"}) == undeclared("stages", asked | {"mmfer"}) == []
     used = set().union(*imported("mmfer"), NOT_IMPORTED)
     assert asked - used == set()

@@ -6,7 +6,9 @@ Photos are known by their content, not their names; of an animation the first pi
 import io
 import logging
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -26,7 +28,7 @@ from PIL import (
     features,
 )
 
-from mmfer.errors import MmferError
+from mmfer.errors import MmferError, install
 from mmfer.use.pixels import deep_grey, to_eight_bits, to_rgb
 
 MAX_PIXELS = 80_000_000  # that are decoded
@@ -43,6 +45,8 @@ READERS = (  # not EPS: Pillow runs a program for it
 )
 FORMATS = tuple(reader.format for reader in READERS) + (("AVIF",) if features.check("avif") else ())
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 FILLINGS = (b"\x00" * 4096, b"\x55" * 4096)  # as if more of a JPEG's picture followed
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a photo stands in its MmferError
 
@@ -96,7 +100,7 @@ def decode(content: bytes, name: str) -> Picture:
     except MmferError:
         raise
     except UnidentifiedImageError:
-        raise MmferError(f"{name}: not a photo that can be read ({', '.join(FORMATS)}); convert it") from None
+        raise MmferError(f"{name}: {_unknown(content)}") from None
     except Image.DecompressionBombError:
         raise MmferError(f"{name}: more than {MAX_PIXELS:,} pixels; scale it down") from None
     except Exception as error:  # Pillow's decoders each have their own
@@ -122,7 +126,34 @@ def _open(content: bytes) -> Image.Image:
     """The header of a photo, its pixels not yet decoded."""
     if content.startswith(JPEG):  # by itself, for Image.open refuses 180 megapixels before they can be halved
         return JpegImagePlugin.JpegImageFile(io.BytesIO(content))
-    return Image.open(io.BytesIO(content), formats=FORMATS)
+    try:
+        return Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        return Image.open(io.BytesIO(content), formats=_plugins())
+
+
+@cache
+def _plugins() -> list[str]:
+    """Formats of those plugins of the extra `formats` that are installed."""
+    formats = []
+    with suppress(ImportError):
+        from pi_heif import register_heif_opener
+
+        register_heif_opener()
+        formats.append("HEIF")
+    with suppress(ImportError):
+        import pillow_jxl  # noqa: F401  it registers itself
+
+        formats.append("JXL")
+    return formats
+
+
+def _unknown(content: bytes) -> str:
+    """What is wrong with bytes that are in no format of these."""
+    heif = content[4:8] == b"ftyp" and content[8:12] in HEIF_BRANDS
+    if (heif and "HEIF" not in _plugins()) or (content.startswith(JXL) and "JXL" not in _plugins()):
+        return f"{'HEIC' if heif else 'JPEG XL'} cannot be read; run `{install('pi_heif')}`, or convert it to JPEG"
+    return f"not a photo that can be read ({', '.join([*FORMATS, *_plugins()])}); convert it"
 
 
 def _draft(image: Image.Image) -> None:

@@ -1,13 +1,45 @@
 """Photos of every kind as they are displayed, every fault in one line."""
 
+import base64
+import sys
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from mmfer.errors import MmferError
+from mmfer.use import photos
 from mmfer.use.photos import FORMATS, decode, read_photo
 from tests.use.photos import encode
+
+# The picture `colours` as libheif 1.21 writes it; what the project installs only reads.
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJpbG9j"
+    "AAAAAERAAAEAAQAAAAABoQABAAAAAAAAAJcAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/Wlw"
+    "cnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AA"
+    "AAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAAAAAA"
+    "QAAAAEAAAAAoY2xhcAAAADwAAAABAAAAKAAAAAH////8AAAAAv///+gAAAACAAAAEHBpeGkAAAAAAwgICAAAABhpcG1hAAAAAAAAAAEAAQWB"
+    "AgMFhAAAAJ9tZGF0AAAAkygBrwng46QQVab/35F/9KrQ9K/t5y4aju3TsuBhI9XUzy19QgQrWtflo8fN9uOk+6LTN+Kis+vUKhinf+g/+VWb"
+    "R4z0MozgxQQkawAhLTOJTL2/YRsLUiTp8nJErFcYP+Y9scUoLb+waF5312X2DzW7j+b9m44VTkUm546Uj7ZqnmVrugbLhINdSsTId2i665l5"
+    "vA=="
+)
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "JXL"])
+def test_formats_of_plugins_are_read_where_these_are_installed(colours, kind, monkeypatch):
+    package = {"HEIC": "pi_heif", "JXL": "pillow_jxl"}[kind]
+    pytest.importorskip(package)
+    content = HEIC if kind == "HEIC" else encode(colours, "JXL", lossless=True)
+    middles = np.s_[10::20, 15::30]
+    np.testing.assert_allclose(decode(content, "x").pixels[middles].astype(int), colours[middles].astype(int), atol=8)
+    with pytest.raises(MmferError, match=r"x: (not a photo that can be read \(JPEG.*HEIF|truncated or damaged)"):
+        decode(content[: len(content) // 2], "x")
+    monkeypatch.setitem(sys.modules, package, None)
+    photos._plugins.cache_clear()
+    with pytest.raises(MmferError, match=r"x: (HEIC|JPEG XL) cannot be read; run `pip install 'mmfer\[formats\]'`"):
+        decode(content, "x")
+    photos._plugins.cache_clear()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
