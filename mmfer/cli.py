@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from mmfer.use.predictor import Face
 
 
+class Detector(str, Enum):
+    """What looks for faces in photos."""
+
+    yunet = "yunet"
+    dlib = "dlib"
+
+
 class Weights(str, Enum):
     """Types of number in which weights are written."""
 
@@ -64,9 +71,13 @@ def predict(
     weights: Annotated[
         Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
     ] = None,
+    detector: Annotated[
+        Detector | None, typer.Option(help="What looks for faces; else yunet, or dlib where that is missing.")
+    ] = None,
     min_score: Annotated[
-        float, typer.Option(help="Leave out faces that the detector scores lower; 0: all weak ones.")
-    ] = -0.7,
+        float | None, typer.Option(help="Least score of the detector; else weak faces are left out.")
+    ] = None,
+    min_pixels: Annotated[int, typer.Option(min=0, help="Least height of a face in pixels of the photo.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces.")] = 2,
     every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, one frame in so many.")] = 1,
 ) -> None:
@@ -81,7 +92,7 @@ def predict(
     from mmfer.use.output import writer
     from mmfer.use.predictor import Predictor
 
-    predictor = Predictor.load(weights, workers, min_score)
+    predictor = Predictor.load(weights, workers, min_score, detector and detector.value, min_pixels)
     with writer(forms[0] if forms else "table", predictor.classes) as out, drawer(draw, every) as copies:
         pictures = read_media(paths or [], camera, every, draw)
         found = answers(pictures, predictor, BATCH if camera is None else 1)

@@ -46,16 +46,20 @@ def cut_face(grey: np.ndarray, box: np.ndarray) -> np.ndarray:
 
     `box` (4,) is left, top, right, bottom, edges in pixels: the last two are one more than those of the last pixels.
     """
+    return cut_square(grey, *face_square(box))
+
+
+def face_square(box: np.ndarray) -> tuple[int, int, int]:
+    """Left, top and side, in pixels, of the square around a face that dlib's detector has found in `box` (4,)."""
     width = box[2] - box[0]
     side = max(round(FRAME_SIDE * width), 2)
     left = round((box[0] + box[2] - side) / 2)
-    top = round((box[1] + box[3] - side) / 2 - FRAME_RISE * width)
-    return cut_square(grey, left, top, side)
+    return left, round((box[1] + box[3] - side) / 2 - FRAME_RISE * width), side
 
 
-def cut_square(grey: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
-    """A square of a photo (H, W) uint8, as (48, 48) uint8; where it leaves the photo, the photo's edge is repeated."""
+def cut_square(grey: np.ndarray, left: int, top: int, side: int, size: int = FACE_PX) -> np.ndarray:
+    """A square of a photo (H, W) uint8, as (size, size) uint8; where it leaves the photo, its edge is repeated."""
     rows = np.clip(np.arange(top, top + side), 0, grey.shape[0] - 1)
     columns = np.clip(np.arange(left, left + side), 0, grey.shape[1] - 1)
-    how = cv2.INTER_AREA if side > FACE_PX else cv2.INTER_LINEAR
-    return cv2.resize(grey[rows[:, None], columns], (FACE_PX, FACE_PX), interpolation=how)
+    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    return cv2.resize(grey[rows[:, None], columns], (size, size), interpolation=how)

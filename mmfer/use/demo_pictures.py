@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 
 from mmfer.config import FACE_PX, ExtractParams
-from mmfer.data.cutting import FRAME_SIDE
-from mmfer.face.detection import LARGE
+from mmfer.face.photos import LARGE
 from mmfer.face.points import EYES, MOUTH, OUTLINES
 from mmfer.report.figures import cell_orientations, stroke_segments
 from mmfer.testing.perturb import hide, lighten
@@ -44,7 +43,7 @@ def hide_part(pixels: np.ndarray, face: Face, part: slice) -> None:
     """Paint the box around some landmarks of a face in the face's mean grey, as the robustness test does at 48 px."""
     x0, y0, x1, y1 = (max(round(edge), 0) for edge in face.box)
     points = np.array(face.landmarks[part])
-    margin = max(2 * FRAME_SIDE * (x1 - x0) / FACE_PX - 2, 0)  # `hide` adds 2 px, meant for faces of 48
+    margin = max(2 * face.pixels / FACE_PX - 2, 0)  # `hide` adds 2 px, meant for faces of 48
     box = np.array([points.min(axis=0) - margin, points.max(axis=0) + margin])
     left, top = np.minimum([x0, y0], np.floor(box[0] - 2).astype(int)).clip(0)
     right, bottom = np.maximum([x1, y1], np.ceil(box[1] + 3).astype(int))

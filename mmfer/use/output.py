@@ -45,7 +45,7 @@ def table() -> Iterator[Add]:
 
 def _face_lines(number: int, face: Face, block: str) -> list[str]:
     x0, y0, x1, y1 = (round(edge) for edge in face.box)
-    weak = ", weak: nothing better was found" if face.weak else ""
+    weak = ", weak" if face.weak else ""
     said = " or ".join(face.candidates) if face.uncertain else face.expression
     hidden = f", hidden: {', '.join(face.hidden)}" if face.hidden else ""
     head = f"  {number}  {said}  at {x0},{y0}, {x1 - x0} x {y1 - y0}, score {face.score:.2f}{weak}{hidden}"

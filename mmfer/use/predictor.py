@@ -8,21 +8,20 @@ Where the model folder has a model.onnx, as that of the package has, onnxruntime
 torch does; torch is needed for other folders, and to explain.
 """
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
 
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
-from mmfer.data.cutting import cut_face, face_detector
 from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, absent
-from mmfer.face.detection import STRICT, WEAK, Detection, detect
 from mmfer.face.hog import hog, to_half
+from mmfer.face.photos import DETECTORS, Detection, detect, prepare_detector
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.face.visibility import named
@@ -41,18 +40,25 @@ class Face:
     """A face of a photo, in pixels of the photo as it is displayed."""
 
     box: tuple[float, float, float, float]  # x0 y0 x1 y1
-    score: float  # of the detector; below 0: nothing better was found in the photo
+    score: float  # of the detector
     landmarks: list[tuple[float, float]]  # 68 points x y, iBUG 300-W order
     expression: str  # the most probable one
     probabilities: dict[str, float]
     image: np.ndarray = field(repr=False, compare=False)  # (48, 48) uint8, what was classified
     candidates: tuple[str, ...] = ()  # the most probable first; () where the model promises nothing
+    weak: bool = False  # whether the detector would rather not call it a face
+    turned: int = 0  # degrees clockwise by which it lies in the photo: 0, 90, 180 or 270
     visible: dict[str, float] = field(default_factory=dict)  # brows, eyes, nose, mouth, jaw: probability to be seen
 
     @property
     def uncertain(self) -> bool:
         """Whether the true expression may as well be another of the candidates."""
         return len(self.candidates) > 1
+
+    @property
+    def pixels(self) -> int:
+        """Height of the box in pixels of the photo; the network is given 48."""
+        return round(self.box[3] - self.box[1])
 
     @property
     def hidden(self) -> tuple[str, ...]:
@@ -75,6 +81,9 @@ class Face:
         return {
             "box": [round(edge, 1) for edge in self.box],
             "score": round(self.score, 4),
+            "weak": self.weak,
+            "pixels": self.pixels,
+            "turned": self.turned,
             "expression": self.expression,
             "candidates": list(self.candidates),
             "uncertain": self.uncertain,
@@ -82,6 +91,14 @@ class Face:
             "visible": {part: round(value, 4) for part, value in self.visible.items()},
             "landmarks": [[round(x, 1), round(y, 1)] for x, y in self.landmarks],
         }
+
+
+class Search(NamedTuple):
+    """Which faces of a photo are answered."""
+
+    detector: str = "yunet"
+    min_score: float | None = None  # None: those that are not weak
+    min_pixels: int = 0  # of the height of the box
 
 
 @dataclass(frozen=True)
@@ -97,8 +114,8 @@ class Explanation:
 class Predictor:
     """A trained model with the preparation that its training used; `classes` names the probabilities in order."""
 
-    def __init__(self, model: Any, workers: int = 2, min_score: float = WEAK, folder: Path | None = None) -> None:
-        self.model, self.workers, self.min_score, self._folder = model, workers, min_score, folder
+    def __init__(self, model: Any, folder: Path | None = None, workers: int = 2, search: Search = Search()) -> None:
+        self.model, self.workers, self.search, self._folder = model, workers, search, folder
         self._temperature = model.facts["result"].get("temperature", 1.0)
         self._sets = model.facts["result"].get("sets")
         made_by = model.facts["made_by"]
@@ -106,17 +123,28 @@ class Predictor:
         self._clean = CleanParams(**params_of(made_by, "clean"))
 
     @classmethod
-    def load(cls, path: Path | str | None = None, workers: int = 2, min_score: float = WEAK) -> "Predictor":
+    def load(
+        cls,
+        path: Path | str | None = None,
+        workers: int = 2,
+        min_score: float | None = None,
+        detector: str | None = None,
+        min_pixels: int = 0,
+    ) -> "Predictor":
         """Open the weights of the package, a model folder, or an .onnx file.
 
-        `workers` threads look for faces; those of which the detector is less sure than `min_score` are left out.
+        `workers` threads look for faces, by `detector` yunet or dlib; without it by yunet, or where its model is
+        missing, with a warning, by dlib. Left out are faces of which the detector is less sure than `min_score`, or
+        that are weak where it is None, and those of which the box is less than `min_pixels` high. MmferError where a
+        file is missing.
         """
         path = WEIGHTS if path is None else check_weights(Path(path))
+        search = Search(ready_detector(detector), min_score, min_pixels)
         if path.suffix.lower() == ".onnx":
-            return cls(load_onnx(path), workers, min_score)
+            return cls(load_onnx(path), None, workers, search)
         if (path / GRAPH).exists():
-            return cls(load_onnx(path / GRAPH), workers, min_score, path)
-        return cls(open_folder(path), workers, min_score)
+            return cls(load_onnx(path / GRAPH), path, workers, search)
+        return cls(open_folder(path), None, workers, search)
 
     @property
     def classes(self) -> list[str]:
@@ -124,27 +152,25 @@ class Predictor:
         return self.model.classes
 
     def predict(self, images: Any, bgr: bool = False) -> list[list[Face]]:
-        """Photos, or one -> the faces of each, from left to right.
+        """Photos, or one -> the faces of each, the surest first.
 
         A photo is a path, the bytes of one, an open file, a PIL image, an array (H, W), (H, W, 1), RGB or RGBA, a
-        tensor (C, H, W) or a data URL; arrays and tensors are BGR if `bgr`. mmfer.face.detection says how faces are
+        tensor (C, H, W) or a data URL; arrays and tensors are BGR if `bgr`. mmfer.face.photos says how faces are
         found. MmferError where something is not a photo.
         """
         from mmfer.use.inputs import as_list, as_picture
 
         pictures = [as_picture(image, f"photo {number}", bgr) for number, image in enumerate(as_list(images))]
-        greys = [cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY) for picture in pictures]
         with ThreadPoolExecutor(self.workers) as pool:
-            # Before the threads, each of which would read it; the detector takes as long to make, the first time.
-            landmark_model = pool.submit(load_shape_model)
-            with face_detector():
-                landmark_model.result()
-            found = list(pool.map(partial(detect, min_score=self.min_score), greys))
-        crops = [cut_face(grey, face.box) for grey, faces in zip(greys, found, strict=True) for face in faces]
-        if not crops:
+            landmark_model = pool.submit(load_shape_model)  # before the threads, each of which would read it
+            prepare_detector(self.search.detector)  # takes as long, the first time
+            landmark_model.result()
+            found = list(pool.map(self._detected, [picture.pixels for picture in pictures]))
+        cut = [face.image for faces in found for face in faces]
+        if not cut:
             return [[] for _ in pictures]
-        stored = self.see(np.stack(crops))
-        rows = zip(crops, self.model.predict(stored), stored["visible"], strict=True)
+        stored = self.see(np.stack(cut))
+        rows = zip(self.model.predict(stored), stored["visible"], strict=True)
         answers = [[self._face(face, *next(rows)) for face in faces] for faces in found]
         return [
             [face.scaled(picture.factor) if picture.factor > 1 else face for face in faces]
@@ -160,11 +186,24 @@ class Predictor:
 
         return table(self, images, bgr, every)
 
-    def _face(self, found: Detection, image: np.ndarray, probabilities: np.ndarray, visible: np.ndarray) -> Face:
+    def _detected(self, photo: np.ndarray) -> list[Detection]:
+        found = detect(photo, self.search.detector, self.search.min_score)
+        return [face for face in found if face.box[3] - face.box[1] >= self.search.min_pixels]
+
+    def _face(self, found: Detection, probabilities: np.ndarray, visible: np.ndarray) -> Face:
         classes = self._named(tempered(probabilities[None], self._temperature)[0])
-        points = [(x, y) for x, y in found.landmarks.tolist()]
-        box, score, expression = tuple(found.box.tolist()), float(found.score), max(classes, key=classes.__getitem__)
-        return Face(box, score, points, expression, classes, image, self._candidates(probabilities), named(visible))
+        return Face(
+            tuple(found.box.tolist()),
+            found.score,
+            [(x, y) for x, y in found.landmarks.tolist()],
+            max(classes, key=classes.__getitem__),
+            classes,
+            found.image,
+            self._candidates(probabilities),
+            found.weak,
+            found.turned,
+            named(visible),
+        )
 
     def _candidates(self, plain: np.ndarray) -> tuple[str, ...]:
         """Plain probabilities (C,) of a face -> its candidates (mmfer.training.calibration)."""
@@ -274,3 +313,17 @@ def withheld(model: Any, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]
         finally:
             hook.remove()
     return rows
+
+
+def ready_detector(name: str | None) -> str:
+    """A detector whose files are there; of None yunet, or with a warning dlib. MmferError where a named one is not."""
+    if name not in (None, *DETECTORS):
+        raise MmferError(f"detector: {name!r} is not known; take one of {', '.join(DETECTORS)}")
+    try:
+        prepare_detector(name or "yunet")
+    except MmferError as error:
+        if name:
+            raise
+        warnings.warn(f"{error}; dlib's detector is used, which misses small and turned faces", stacklevel=3)
+        return "dlib"
+    return name or "yunet"

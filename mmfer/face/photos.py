@@ -1,0 +1,195 @@
+"""Faces in photos: where they are, what a network is shown of them, and their landmarks.
+
+A photo is searched by YuNet, or by dlib's frontal detector, at two sizes or more that are joined: large, for small
+faces, and small, for a face that fills it. Where nothing upright is found, it is turned by quarters. A face is weak where
+its score is below the detector's own bound, which is lower for faces that take much of the photo: false ones are small.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mmfer.data import cutting
+from mmfer.data.cutting import cut_square
+from mmfer.face import yunet
+from mmfer.face.shape_predictor import find_landmarks
+
+SMALL, MEDIUM, LARGE = 192, 320, 1280  # longest sides, in pixels, at which a photo is searched
+CLOSE = 0.25  # of a photo's shorter side, from which on a face is close
+BORDER = 24  # dlib misses faces that touch the edge
+OVERLAP = 0.4  # intersection over union from which on the boxes of two searches are one face
+LANDMARK_PX = 160  # side of the picture in which landmarks are fitted; the face takes half of it
+# A box of YuNet in units of its height: side and rise of the frame of FER2013, side and rise of the box that dlib would
+# have drawn, which the landmark model expects. Medians over faces of FER2013's Training that no network saw.
+FRAME_SIDE, FRAME_RISE = 1.025, 0.02
+AREA_SIDE, AREA_RISE = 0.917, -0.057
+
+
+class Found(NamedTuple):
+    """A face as a detector sees it, all in pixels of the photo, edges x0 y0 x1 y1."""
+
+    box: np.ndarray  # (4,) what the detector calls a face
+    score: float
+    frame: tuple[int, int, int]  # left, top, side of the square that FER2013 would show
+    area: np.ndarray  # (4,) what the landmark model expects
+
+
+class Detector(NamedTuple):
+    """How faces are searched for, and from which score on one is no weak one."""
+
+    search: Callable[[np.ndarray, list[int], float], list[Found]]  # photo RGB, longest sides, least score
+    strict: float
+    strict_close: float  # the same of faces that are close
+    weakest: float  # the least score that is looked for
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face of a photo, in its pixels."""
+
+    box: np.ndarray  # (4,) edges x0 y0 x1 y1
+    score: float
+    weak: bool
+    landmarks: np.ndarray  # (68, 2)
+    image: np.ndarray  # (48, 48) uint8: cut as those of FER2013, upright
+    turned: int = 0  # degrees by which the face is turned clockwise: 0, 90, 180 or 270
+
+
+def detect(photo: np.ndarray, detector: str = "yunet", min_score: float | None = None) -> list[Detection]:
+    """Photo RGB (H, W, 3) or grey (H, W) uint8 -> its faces, the surest first.
+
+    Those of at least `min_score`; where it is None, those that are not weak. MmferError where a file of the detector is
+    missing.
+    """
+    photo = cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB) if photo.ndim == 2 else photo
+    chosen, longest = DETECTORS[detector], max(photo.shape[:2])
+    least = chosen.weakest if min_score is None else min_score
+    sides = [min(max(longest, 256), LARGE), SMALL if longest <= MEDIUM else MEDIUM]
+    upright = _searched(photo, 0, chosen, sides, least)
+    if any(not weak for _, weak in upright):
+        return _described(photo, 0, upright, min_score)
+    for turn in (1, 3, 2):
+        turned = _searched(np.rot90(photo, turn), turn, chosen, sides[1:], least)
+        if any(not weak for _, weak in turned):
+            return _described(photo, turn, turned, min_score)
+    return _described(photo, 0, upright, min_score)
+
+
+def _searched(
+    photo: np.ndarray, turn: int, detector: Detector, sides: list[int], least: float
+) -> list[tuple[Found, bool]]:
+    """The faces of a photo that was turned, the surest first, each with whether it is weak."""
+    found = _joined(detector.search(np.ascontiguousarray(photo), sides, least))
+    close = CLOSE * min(photo.shape[:2])
+    bounds = [detector.strict_close if face.box[2] - face.box[0] >= close else detector.strict for face in found]
+    return [(face, face.score < bound) for face, bound in zip(found, bounds, strict=True)]
+
+
+def _joined(found: list[Found]) -> list[Found]:
+    """The surest of those that overlap, the surest first."""
+    kept: list[Found] = []
+    for face in sorted(found, key=lambda face: -face.score):
+        if all(overlap(face.box, other.box) < OVERLAP for other in kept):
+            kept.append(face)
+    return kept
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two boxes (4,), edges x0 y0 x1 y1."""
+    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = max(width, 0) * max(height, 0)
+    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
+
+
+def _described(
+    photo: np.ndarray, turn: int, found: list[tuple[Found, bool]], min_score: float | None
+) -> list[Detection]:
+    """Cut and fit landmarks to the faces that are wanted, found in the photo turned by quarters; in its own pixels."""
+    wanted = [(face, weak) for face, weak in found if min_score is not None or not weak]
+    if not wanted:
+        return []
+    grey = np.ascontiguousarray(np.rot90(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), turn))
+    landmarks = fit_landmarks(grey, np.stack([face.area for face, _ in wanted]))
+    made = []
+    for (face, weak), points in zip(wanted, landmarks, strict=True):
+        corners = unturned(face.box.reshape(2, 2), turn, photo.shape[:2], 0)
+        box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+        places = unturned(points, turn, photo.shape[:2], 1)
+        made.append(Detection(box, face.score, weak, places, cut_square(grey, *face.frame), 90 * turn))
+    return made
+
+
+def fit_landmarks(grey: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """Photo (H, W) uint8, the areas (n, 4) of faces as dlib's detector draws them -> landmarks (n, 68, 2) float64."""
+    sides = np.maximum(np.round(2 * (areas[:, 2] - areas[:, 0])), 2)
+    corners = np.round((areas[:, :2] + areas[:, 2:] - sides[:, None]) / 2)
+    squares = np.column_stack([corners, sides]).astype(int).tolist()
+    cut = [cut_square(grey, left, top, side, LANDMARK_PX) for left, top, side in squares]
+    scale = (LANDMARK_PX / sides)[:, None]
+    places = (areas - np.tile(corners, 2)) * scale
+    points = find_landmarks(np.stack(cut), np.round(places) - [0, 0, 1, 1])  # with the last pixels
+    return (points + 0.5) / scale[:, :, None] - 0.5 + corners[:, None]
+
+
+def unturned(points: np.ndarray, turn: int, shape: tuple[int, ...], last: int) -> np.ndarray:
+    """Points (n, 2) of a photo that np.rot90 turned `turn` times, in the pixels of the photo of that shape (H, W).
+
+    `last` is 1 for centres of pixels, which start at 0 and end one before the side, 0 for edges.
+    """
+    (height, width), (x, y) = shape, points.T
+    places = [(x, y), (width - last - y, x), (width - last - x, height - last - y), (y, height - last - x)]
+    return np.column_stack(places[turn])
+
+
+def _search_yunet(photo: np.ndarray, sides: list[int], least: float) -> list[Found]:
+    found = []
+    for side in dict.fromkeys(sides):
+        scaled, factors = _scaled(photo, side)
+        boxes, scores = yunet.find_boxes(cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR), least)
+        for box, score in zip(boxes / factors, scores.tolist(), strict=True):
+            (x, y), height = (box[:2] + box[2:]) / 2, box[3] - box[1]
+            frame, area = FRAME_SIDE * height, AREA_SIDE * height
+            left, top = round(x - frame / 2), round(y - FRAME_RISE * height - frame / 2)
+            middle = np.array([x, y - AREA_RISE * height])
+            corners = np.concatenate([middle - area / 2, middle + area / 2])
+            found.append(Found(box, score, (left, top, max(round(frame), 2)), corners))
+    return found
+
+
+def _search_dlib(photo: np.ndarray, sides: list[int], least: float) -> list[Found]:
+    """At twice its size too, for the detector sees faces from 80 px on."""
+    found, grey = [], cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    for side in dict.fromkeys([*sides, min(2 * max(grey.shape), 2 * LARGE)]):
+        scaled, factors = _scaled(grey, side)
+        scaled = cv2.copyMakeBorder(scaled, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT)
+        boxes, scores = cutting.find_boxes(scaled, least)
+        for box, score in zip((boxes - BORDER + [0, 0, 1, 1]) / factors, scores.tolist(), strict=True):
+            found.append(Found(box, score, cutting.face_square(box), box))
+    return found
+
+
+def _scaled(photo: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The photo with its longest side so long, and the factors (4,) by which x and y, twice, became larger."""
+    height, width = photo.shape[:2]
+    factor = side / max(height, width)
+    size = max(round(width * factor), 1), max(round(height * factor), 1)
+    how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return cv2.resize(photo, size, interpolation=how), np.tile([size[0] / width, size[1] / height], 2)
+
+
+def prepare_detector(name: str) -> None:
+    """Load what a detector needs, once; MmferError where its file is missing or damaged."""
+    if name == "yunet":
+        yunet.load_model()
+    else:
+        with cutting.face_detector():
+            pass
+
+
+DETECTORS = {
+    "yunet": Detector(_search_yunet, strict=0.7, strict_close=0.4, weakest=0.3),
+    "dlib": Detector(_search_dlib, strict=0.0, strict_close=0.0, weakest=-0.7),
+}

