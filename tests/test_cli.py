@@ -45,7 +45,7 @@ def face(happy, shape=(80, 120), left=40.0):
 @pytest.fixture
 def run(monkeypatch):
     """Runs `mmfer predict` over the fake."""
-    monkeypatch.setattr(Predictor, "load", lambda path=None, workers=2, min_score=0.0: FakePredictor())
+    monkeypatch.setattr(Predictor, "load", lambda *args: FakePredictor())
     return lambda *args, **kw: CliRunner().invoke(app, ["predict", *map(str, args)], **kw)
 
 

@@ -1,8 +1,8 @@
 """Faces in photos: where they are, what a network is shown of them, and their landmarks.
 
 A photo is searched by YuNet, or by dlib's frontal detector, at two sizes or more that are joined: large, for small
-faces, and small, for a face that fills it. Where nothing upright is found, it is turned by quarters. A face is weak where
-its score is below the detector's own bound, which is lower for faces that take much of the photo: false ones are small.
+faces, and small, for a face that fills it. Where no upright face is sure, it is turned by quarters too. A face is weak
+where its score is below the bound of its kind: false faces are mostly small, or seen where a picture is turned.
 """
 
 from collections.abc import Callable
@@ -37,12 +37,23 @@ class Found(NamedTuple):
     area: np.ndarray  # (4,) what the landmark model expects
 
 
+class Seen(NamedTuple):
+    """A face that was found in the photo turned by quarters."""
+
+    box: np.ndarray  # (4,) in pixels of the photo as it is
+    score: float
+    weak: bool
+    turn: int  # quarters
+    found: Found  # in pixels of the turned photo
+
+
 class Detector(NamedTuple):
     """How faces are searched for, and from which score on one is no weak one."""
 
     search: Callable[[np.ndarray, list[int], float], list[Found]]  # photo RGB, longest sides, least score
     strict: float
     strict_close: float  # the same of faces that are close
+    strict_turned: float  # the same of those that are found in a photo that was turned
     weakest: float  # the least score that is looked for
 
 
@@ -66,31 +77,32 @@ def detect(photo: np.ndarray, detector: str = "yunet", min_score: float | None =
     """
     photo = cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB) if photo.ndim == 2 else photo
     chosen, longest = DETECTORS[detector], max(photo.shape[:2])
-    least = chosen.weakest if min_score is None else min_score
     sides = [min(max(longest, 256), LARGE), SMALL if longest <= MEDIUM else MEDIUM]
-    upright = _searched(photo, 0, chosen, sides, least)
-    if any(not weak for _, weak in upright):
-        return _described(photo, 0, upright, min_score)
-    for turn in (1, 3, 2):
-        turned = _searched(np.rot90(photo, turn), turn, chosen, sides[1:], least)
-        if any(not weak for _, weak in turned):
-            return _described(photo, turn, turned, min_score)
-    return _described(photo, 0, upright, min_score)
+    found = _searched(photo, 0, chosen, sides, chosen.weakest if min_score is None else min_score)
+    if max((face.score for face in found), default=-np.inf) < chosen.strict_turned:
+        found += [
+            face for turn in (1, 2, 3) for face in _searched(photo, turn, chosen, sides[1:], chosen.strict_turned)
+        ]
+    wanted = [face for face in _joined(found) if min_score is not None or not face.weak]
+    grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
+    return [_described(grey, face) for face in wanted]
 
 
-def _searched(
-    photo: np.ndarray, turn: int, detector: Detector, sides: list[int], least: float
-) -> list[tuple[Found, bool]]:
-    """The faces of a photo that was turned, the surest first, each with whether it is weak."""
-    found = _joined(detector.search(np.ascontiguousarray(photo), sides, least))
-    close = CLOSE * min(photo.shape[:2])
-    bounds = [detector.strict_close if face.box[2] - face.box[0] >= close else detector.strict for face in found]
-    return [(face, face.score < bound) for face, bound in zip(found, bounds, strict=True)]
+def _searched(photo: np.ndarray, turn: int, detector: Detector, sides: list[int], least: float) -> list[Seen]:
+    """The faces of a photo that is turned by so many quarters first."""
+    close, faces = CLOSE * min(photo.shape[:2]), []
+    for face in detector.search(np.ascontiguousarray(np.rot90(photo, turn)), sides, least):
+        corners = unturned(face.box.reshape(2, 2), turn, photo.shape[:2], 0)
+        box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+        upright = detector.strict_close if face.box[2] - face.box[0] >= close else detector.strict
+        weak = face.score < (detector.strict_turned if turn else upright)
+        faces.append(Seen(box, face.score, weak, turn, face))
+    return faces
 
 
-def _joined(found: list[Found]) -> list[Found]:
+def _joined(found: list[Seen]) -> list[Seen]:
     """The surest of those that overlap, the surest first."""
-    kept: list[Found] = []
+    kept: list[Seen] = []
     for face in sorted(found, key=lambda face: -face.score):
         if all(overlap(face.box, other.box) < OVERLAP for other in kept):
             kept.append(face)
@@ -104,34 +116,19 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
 
 
-def _described(
-    photo: np.ndarray, turn: int, found: list[tuple[Found, bool]], min_score: float | None
-) -> list[Detection]:
-    """Cut and fit landmarks to the faces that are wanted, found in the photo turned by quarters; in its own pixels."""
-    wanted = [(face, weak) for face, weak in found if min_score is not None or not weak]
-    if not wanted:
-        return []
-    grey = np.ascontiguousarray(np.rot90(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), turn))
-    landmarks = fit_landmarks(grey, np.stack([face.area for face, _ in wanted]))
-    made = []
-    for (face, weak), points in zip(wanted, landmarks, strict=True):
-        corners = unturned(face.box.reshape(2, 2), turn, photo.shape[:2], 0)
-        box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
-        places = unturned(points, turn, photo.shape[:2], 1)
-        made.append(Detection(box, face.score, weak, places, cut_square(grey, *face.frame), 90 * turn))
-    return made
+def _described(grey: np.ndarray, face: Seen) -> Detection:
+    turned = np.ascontiguousarray(np.rot90(grey, face.turn))
+    landmarks = unturned(fit_landmarks(turned, face.found.area), face.turn, grey.shape, 1)
+    return Detection(face.box, face.score, face.weak, landmarks, cut_square(turned, *face.found.frame), 90 * face.turn)
 
 
-def fit_landmarks(grey: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """Photo (H, W) uint8, the areas (n, 4) of faces as dlib's detector draws them -> landmarks (n, 68, 2) float64."""
-    sides = np.maximum(np.round(2 * (areas[:, 2] - areas[:, 0])), 2)
-    corners = np.round((areas[:, :2] + areas[:, 2:] - sides[:, None]) / 2)
-    squares = np.column_stack([corners, sides]).astype(int).tolist()
-    cut = [cut_square(grey, left, top, side, LANDMARK_PX) for left, top, side in squares]
-    scale = (LANDMARK_PX / sides)[:, None]
-    places = (areas - np.tile(corners, 2)) * scale
-    points = find_landmarks(np.stack(cut), np.round(places) - [0, 0, 1, 1])  # with the last pixels
-    return (points + 0.5) / scale[:, :, None] - 0.5 + corners[:, None]
+def fit_landmarks(grey: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Photo (H, W) uint8, the area (4,) of a face as dlib's detector draws it -> landmarks (68, 2) float64."""
+    side = max(round(2 * (area[2] - area[0])), 2)
+    corner = np.round((area[:2] + area[2:] - side) / 2).astype(int)
+    scale, cut = LANDMARK_PX / side, cut_square(grey, corner[0], corner[1], side, LANDMARK_PX)
+    place = np.round((area - np.tile(corner, 2)) * scale) - [0, 0, 1, 1]  # with the last pixels
+    return (find_landmarks(cut[None], place[None])[0] + 0.5) / scale - 0.5 + corner
 
 
 def unturned(points: np.ndarray, turn: int, shape: tuple[int, ...], last: int) -> np.ndarray:
@@ -190,6 +187,6 @@ def prepare_detector(name: str) -> None:
 
 
 DETECTORS = {
-    "yunet": Detector(_search_yunet, strict=0.7, strict_close=0.4, weakest=0.3),
-    "dlib": Detector(_search_dlib, strict=0.0, strict_close=0.0, weakest=-0.7),
+    "yunet": Detector(_search_yunet, strict=0.7, strict_close=0.35, strict_turned=0.88, weakest=0.3),
+    "dlib": Detector(_search_dlib, strict=0.0, strict_close=0.0, strict_turned=0.5, weakest=-0.7),
 }

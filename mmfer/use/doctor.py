@@ -60,6 +60,7 @@ def checks() -> dict[str, Callable[[], Finding]]:
         **{PACKAGES[module]: partial(package, module, PACKAGES[module]) for module in PACKAGES},
         **{module: partial(extra, module) for module in TO_TRAIN},
         "68-point model": point_model,
+        "YuNet": face_detector,
         "weights": weights,
         "device": device,
         "MLflow store": store,
@@ -114,6 +115,14 @@ def point_model() -> Finding:
     seconds = time.perf_counter() - start
     file = model_file()
     return Finding("ok", f"{file}, {file.stat().st_size / 2**20:.1f} MiB, loads in {seconds:.1f} s")
+
+
+def face_detector() -> Finding:
+    """The file of YuNet, without which dlib's detector looks for faces."""
+    from mmfer.face.yunet import load_model, model_file
+
+    size = load_model().nbytes
+    return Finding("ok", f"{model_file()}, {size / 2**10:.0f} KiB")
 
 
 def weights() -> Finding:

