@@ -13,7 +13,8 @@ from mmfer.files import as_utf8, new_file
 from mmfer.use.photos import Picture
 from mmfer.use.predictor import Face
 
-LINE, BAR, TEXT, BACK = (80, 220, 100), (40, 120, 60), (255, 255, 255), (30, 30, 30)  # RGB
+LINE, BACK, TEXT = (80, 220, 100), (30, 30, 30), (255, 255, 255)  # RGB
+BAR, WINNER = (90, 90, 90), (20, 120, 50)  # of bars, under white text
 MEMORY = 0.8  # share of the last frame's probabilities that stays
 SAME_FACE = 0.3  # overlap (intersection over union) from which two boxes are one face
 Box = tuple[float, float, float, float]  # x0 y0 x1 y1
@@ -54,11 +55,10 @@ def _draw_bars(drawn: np.ndarray, face: Face, panel: Box, row: int) -> None:
     area[:] = (0.35 * area + 0.65 * np.array(BACK)).astype(np.uint8)
     for place, (name, value) in enumerate(face.probabilities.items()):
         base = top + row * (place + 1)
-        end = left + round((right - left) * value)
-        cv2.rectangle(drawn, (left, base - row + 1), (end, base - 2), BAR, -1)
-        label, colour = f"{name} {value:.0%}", LINE if name == face.expression else TEXT
+        end, bar = left + round((right - left) * value), WINNER if name == face.expression else BAR
+        cv2.rectangle(drawn, (left, base - row + 1), (end, base - 2), bar, -1)
         line = (left + 4, base - row // 3)
-        cv2.putText(drawn, label, line, cv2.FONT_HERSHEY_SIMPLEX, row / 34, colour, 1, cv2.LINE_AA)
+        cv2.putText(drawn, f"{name} {value:.0%}", line, cv2.FONT_HERSHEY_SIMPLEX, row / 34, TEXT, 1, cv2.LINE_AA)
 
 
 @dataclass

@@ -65,11 +65,6 @@ class Face:
         """The parts that can probably not be seen."""
         return tuple(part for part, probability in self.visible.items() if probability < 0.5)
 
-    @property
-    def weak(self) -> bool:
-        """Whether the detector would rather not call it a face: nothing better was found in the photo."""
-        return self.score < STRICT
-
     def scaled(self, factor: float) -> "Face":
         """The face in a photo that is so many times as large."""
         x0, y0, x1, y1 = (factor * edge for edge in self.box)
