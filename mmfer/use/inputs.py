@@ -79,13 +79,13 @@ def _pixels(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _as_array(image: Any) -> np.ndarray | None:
-    """An array as it is, a tensor (C, H, W) or (N, C, H, W) with its channels last; None for anything else."""
+    """An array as it is, a tensor (C, H, W) with its channels last; None for anything else."""
     if isinstance(image, np.ndarray):
         return image
     if type(image).__module__.partition(".")[0] == "torch" and hasattr(image, "detach"):
         values = image.detach().cpu()
         array = (values.float() if values.is_floating_point() else values).numpy()
-        return np.moveaxis(array, -3, -1) if array.ndim >= 3 and array.shape[-3] in (1, 3, 4) else array
+        return np.moveaxis(array, 0, -1) if array.ndim == 3 and array.shape[0] in (1, 3, 4) else array
     return np.asarray(image) if hasattr(image, "__array__") else None
 
 

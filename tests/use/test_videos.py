@@ -144,6 +144,35 @@ def test_a_clip_that_was_trimmed_without_being_encoded_anew_is_whole(tmp_path):
     assert (len(frames), faults) == (30, [])
 
 
+class Uneven:
+    """Thirty frames where forty are stated, as a length and a mean rate state them, each so long after the last."""
+
+    def __init__(self, gaps):
+        self.left, self.gaps, self.now = 30, gaps, 0.0
+
+    def get(self, key):
+        return {cv2.CAP_PROP_FRAME_COUNT: 40.0, cv2.CAP_PROP_FPS: 10.0, cv2.CAP_PROP_POS_MSEC: self.now}[key]
+
+    def grab(self):
+        self.left -= 1
+        self.now += self.gaps[self.left % len(self.gaps)]
+        return self.left >= 0
+
+    def retrieve(self):
+        return True, np.zeros((8, 8, 3), np.uint8)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(("gaps", "faults"), [([100.0], 1), ([40.0, 250.0, 110.0], 0)])
+def test_fewer_frames_than_stated_say_nothing_where_the_time_is_uneven(gaps, faults, monkeypatch, tmp_path):
+    (tmp_path / "screen.webm").write_bytes(b"x")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda path: Uneven(gaps))
+    found = frames_and_faults(tmp_path / "screen.webm")
+    assert [len(items) for items in found] == [30, faults]
+
+
 def test_a_name_that_is_not_utf8_is_read(video, tmp_path):
     name = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
     os.rename(video, name)
