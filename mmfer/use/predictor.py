@@ -31,6 +31,8 @@ from mmfer.use.onnx_model import GRAPH, load_onnx
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mmfer.use.photos import Picture
+
 WEIGHTS = Path(__file__).parents[1] / "weights" / "compact"
 PATCH, STRIDE = 12, 4  # of the square that hides a part of the face, pixels
 
@@ -160,7 +162,7 @@ class Predictor:
             landmark_model = pool.submit(load_shape_model)  # before the threads, each of which would read it
             prepare_detector(self.search.detector)  # takes as long, the first time
             landmark_model.result()
-            found = list(pool.map(self._detected, [picture.pixels for picture in pictures]))
+            found = list(pool.map(self._detected, pictures))
         cut = [face.image for faces in found for face in faces]
         if not cut:
             return [[] for _ in pictures]
@@ -181,9 +183,9 @@ class Predictor:
 
         return table(self, images, bgr, every)
 
-    def _detected(self, photo: np.ndarray) -> list[Detection]:
-        found = detect(photo, self.search.detector, self.search.min_score)
-        return [face for face in found if face.box[3] - face.box[1] >= self.search.min_pixels]
+    def _detected(self, photo: "Picture") -> list[Detection]:
+        found = detect(photo.pixels, self.search.detector, self.search.min_score)
+        return [face for face in found if photo.factor * (face.box[3] - face.box[1]) >= self.search.min_pixels]
 
     def _face(self, found: Detection, probabilities: np.ndarray, visible: np.ndarray) -> Face:
         classes = self._named(tempered(probabilities[None], self._temperature)[0])

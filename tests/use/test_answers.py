@@ -3,6 +3,7 @@
 import io
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,7 @@ class FakePredictor:
         return [self.faces(picture.pixels.mean()) for picture in pictures]
 
     def faces(self, level):
-        return [made_face(left=90.0 * n, score=0.5 - n) for n in range(int(level // 100))]
+        return [replace(made_face(left=90.0 * n), weak=n > 0) for n in range(int(level // 100))]
 
 
 @pytest.fixture

@@ -337,6 +337,7 @@ def test_boxes_of_a_photo_that_is_decoded_smaller_are_in_its_own_pixels(rendered
     ((face,),) = predictor.predict(content)
     assert overlap(face.box, expected.box) > 0.8
     np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=0.05 * 240)
+    assert len(Predictor.load(min_pixels=face.pixels - 2).predict(content)[0]) == 1
 
 
 def test_bgr_arrays_are_answered_as_their_rgb(rendered, predictor):
