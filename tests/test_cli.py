@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import mmfer
 from mmfer.cli import app
+from mmfer.errors import MmferError
 from mmfer.use import export
 from mmfer.use.drawing import Smoother, draw_faces, overlap, place_panel
 from mmfer.use.predictor import Face, Predictor
@@ -293,6 +294,12 @@ def test_a_video_whose_name_is_not_utf8_is_read_and_drawn(run, tmp_path):
     os.rename(tmp_path / "v.mp4", name)
     assert run(name, "--jsonl", "--draw", tmp_path / "out").exit_code == 0
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["caf\ufffd.faces.mp4"]
+
+
+def test_a_folder_for_copies_whose_name_is_not_utf8_is_refused(run, photos):
+    result = run(photos / "light.png", "--draw", os.fsdecode(b"caf\xe9"))
+    assert isinstance(result.exception, MmferError)
+    assert "a name that is not UTF-8, which OpenCV cannot use" in str(result.exception)
 
 
 def test_a_second_run_does_not_read_the_copies_of_the_first(run, photos):

@@ -103,6 +103,10 @@ class Drawer:
         self._smoother = Smoother()
 
     def __enter__(self) -> "Drawer":
+        if as_utf8(str(self.folder)) != str(self.folder):
+            raise MmferError(
+                f"{self.folder}: a name that is not UTF-8, to which OpenCV cannot write; name another folder"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
