@@ -104,9 +104,7 @@ class Drawer:
 
     def __enter__(self) -> "Drawer":
         if as_utf8(str(self.folder)) != str(self.folder):
-            raise MmferError(
-                f"{self.folder}: a name that is not UTF-8, to which OpenCV cannot write; name another folder"
-            )
+            raise MmferError(f"{self.folder}: a name that is not UTF-8, which OpenCV cannot use; name another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
