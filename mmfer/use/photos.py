@@ -43,7 +43,9 @@ READERS = (  # not EPS: Pillow runs a program for it
     PpmImagePlugin.PpmImageFile,
     Jpeg2KImagePlugin.Jpeg2KImageFile,
 )
-FORMATS = tuple(reader.format for reader in READERS) + (("AVIF",) if features.check("avif") else ())
+FORMATS = tuple(reader.format for reader in READERS) + (
+    ("AVIF",) if "avif" in features.modules and features.check("avif") else ()
+)
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
