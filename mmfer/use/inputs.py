@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -13,8 +13,9 @@ from PIL import Image
 from mmfer.errors import MmferError
 from mmfer.use.photos import Picture, decode, displayed, read_photo
 from mmfer.use.pixels import to_rgb
+from mmfer.use.videos import VIDEOS
 
-SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, Picture)
+SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, Picture, Mapping)  # the last is refused
 KINDS = "a path, the bytes of a photo, an open file, a PIL image, an array, a tensor or a data URL"
 
 
@@ -38,7 +39,7 @@ def as_picture(image: Any, name: str, bgr: bool = False) -> Picture:
     if isinstance(image, str) and image[:5].lower() == "data:":
         return decode(_data(image, name), name)
     if isinstance(image, str | os.PathLike):
-        return read_photo(Path(os.fsdecode(image)))
+        return _named_photo(os.fsdecode(image))
     if isinstance(image, Image.Image):
         return Picture(name, _pixels(image, name))
     array = _as_array(image)
@@ -47,12 +48,23 @@ def as_picture(image: Any, name: str, bgr: bool = False) -> Picture:
     return decode(_content(image, name), name)
 
 
+def _named_photo(path: str) -> Picture:
+    if "://" in path:
+        raise MmferError(f"{path}: an address; download the photo and give its bytes, or the path of its file")
+    if os.path.isdir(path) or Path(path).suffix.lower() in VIDEOS:
+        raise MmferError(f"{path}: a folder or video, not one photo; `table` takes it, and so does `mmfer predict`")
+    return read_photo(Path(path))
+
+
 def _content(image: Any, name: str) -> bytes:
     """The bytes of a photo, or of an open file from its start."""
     if hasattr(image, "read"):
-        if hasattr(image, "seekable") and image.seekable():
-            image.seek(0)  # as Pillow does: a buffer that was just written stands at its end
-        image = image.read()
+        try:
+            if hasattr(image, "seekable") and image.seekable():
+                image.seek(0)  # as Pillow does: a buffer that was just written stands at its end
+            image = image.read()
+        except (OSError, ValueError) as error:
+            raise MmferError(f"{name}: the file cannot be read ({error}); open it again, as bytes") from None
     if not isinstance(image, bytes | bytearray | memoryview):
         raise MmferError(f"{name}: {type(image).__name__} is no photo; give {KINDS}")
     return bytes(image)

@@ -52,6 +52,13 @@ class FakePath:
         return str(self.path)
 
 
+def closed():
+    """A file that is closed already."""
+    file = io.BytesIO(b"x")
+    file.close()
+    return file
+
+
 def written(pixels):
     """A buffer that was just written, at its end."""
     buffer = io.BytesIO()
@@ -72,6 +79,10 @@ def test_several_photos_are_each_one_photo(form, colours, file):
     assert as_list([made]) == [made]
     assert as_list((made, made)) == [made, made]
     assert len(as_list(iter([made, made]))) == 2
+
+
+def test_a_dictionary_is_not_gone_through():
+    assert as_list({"image": "a.png"}) == [{"image": "a.png"}]
 
 
 def test_stacks_and_columns_of_tables_are_several_photos(colours):
@@ -119,7 +130,11 @@ def test_an_image_of_pillow_is_turned_as_its_exif_says(colours):
         ("data:", "photo 3: a data URL without data"),
         ("no/such.png", "no/such.png: no such file; correct the path"),
         ("a\0.png", "embedded null"),
-        (Path("/"), "/: Is a directory; name a photo"),
+        (Path("/"), "/: a folder or video, not one photo; `table` takes it"),
+        ("clip.MP4", "clip.MP4: a folder or video, not one photo"),
+        ("https://example.org/a.jpg", "https://example.org/a.jpg: an address; download the photo"),
+        (closed(), r"photo 3: the file cannot be read \(I/O operation on closed file"),
+        (io.TextIOWrapper(io.BytesIO(b"\xff")), r"photo 3: the file cannot be read \('utf-8' codec"),
     ],
 )
 def test_what_is_no_photo_is_refused_in_one_line(photo, message):
