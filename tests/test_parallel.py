@@ -60,7 +60,7 @@ def written(data, target, workers):
 def differing(folders, others):
     """Files that are not the same in both, byte for byte."""
     pairs = [(file, others[name] / file.name) for name, folder in folders.items() for file in folder.iterdir()]
-    assert len(pairs) == 4 + 4 + 4 + 5
+    assert len(pairs) == 5 + 4 + 5 + 6
     return [str(file) for file, other in pairs if file.read_bytes() != other.read_bytes()]
 
 

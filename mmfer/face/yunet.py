@@ -13,6 +13,7 @@ import numpy as np
 from mmfer.errors import MmferError
 
 MODEL = "face_detection_yunet_2023mar.onnx"
+LEAST_PX = 64  # of a side; below 32 OpenCV (4.14) returns what happens to be in memory
 OVERLAP = 0.3  # intersection over union from which on two boxes are one face
 _idle_detectors: list[Any] = []
 
@@ -22,12 +23,13 @@ def find_boxes(bgr: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarra
 
     A box may leave the image. Scores run from 0 to 1 and are at least `min_score`.
     """
+    lacking = [max(LEAST_PX - side, 0) for side in bgr.shape[:2]]
+    padded = cv2.copyMakeBorder(bgr, 0, lacking[0], 0, lacking[1], cv2.BORDER_REPLICATE)
     with _detector() as detector:
-        detector.setInputSize((bgr.shape[1], bgr.shape[0]))
+        detector.setInputSize((padded.shape[1], padded.shape[0]))
         detector.setScoreThreshold(min_score)
-        found = detector.detect(bgr)[1]
+        found = detector.detect(padded)[1]
     rows = np.zeros((0, 15)) if found is None else found.astype(np.float64)
-    rows = rows[np.isfinite(rows).all(axis=1)]  # OpenCV 4.14 was seen to return, once, a box that is not a number
     return np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1), rows[:, 14]
 
 

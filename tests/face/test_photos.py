@@ -91,6 +91,13 @@ def test_points_of_a_turned_photo_are_brought_back(turn):
     assert sorted(edges[:, 1]) == [0, 5]
 
 
+@pytest.mark.parametrize("shape", [(7, 64), (64, 7), (1, 17), (90, 2)])
+def test_a_narrow_photo_has_no_face_from_elsewhere_in_memory(shape, rng):
+    for _ in range(20):
+        boxes, _ = yunet.find_boxes(rng.integers(0, 256, (*shape, 3), dtype=np.uint8), 0.3)
+        assert (np.abs(boxes) < 1000).all()
+
+
 @BOTH
 def test_a_photo_without_a_face_has_none(detector):
     grey, rng = np.full((300, 400, 3), 90, np.uint8), np.random.default_rng(0)

@@ -11,6 +11,7 @@ import yaml
 from mlflow import MlflowClient
 
 from mmfer.data.faceset import new_faceset, open_faceset, write_array
+from mmfer.face.prepare import stored_rows
 from mmfer.tracking import ablation
 from stages.evaluate import evaluate
 from stages.robustness import robustness
@@ -68,7 +69,7 @@ def compared(empty_database, tmp_path_factory):
     faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
     index = pd.concat([values.index.assign(condition=name, found=True) for name in ("clean", "mouth hidden")])
     with new_faceset(data / "perturbed", "tiny", values.classes, index, {}) as target:
-        for name, array in {"images": faces.images, "landmarks": values.landmarks, "hog": values.hog}.items():
+        for name, array in stored_rows(faces, values, slice(None)).items():
             write_array(target, name, np.concatenate([array, array]))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

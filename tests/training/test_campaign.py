@@ -320,7 +320,7 @@ def test_a_bad_pack_is_one_line(home, tmp_path, fault):
     bad = {
         "cut": content[: len(content) // 2],
         "changed": content[:20000] + bytes([content[20000] ^ 1]) + content[20001:],
-        "version": content.replace(b'"format": 1', b'"format": 9'),
+        "version": content.replace(b'"format": 2', b'"format": 9'),
     }[fault]
     (tmp_path / "bad.pack").write_bytes(bad)
     _refused(_train(home, tmp_path / "out", source=tmp_path / "bad.pack"), "bad.pack")

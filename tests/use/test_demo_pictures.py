@@ -49,8 +49,8 @@ def test_light_and_contrast():
 
 
 def test_large_photos_are_scaled_down():
-    assert demo_pictures.fit(np.zeros((1000, 3200, 3), np.uint8)).shape == (500, 1600, 3)
-    assert demo_pictures.fit(np.zeros((1, 9000, 3), np.uint8)).shape == (1, 1600, 3)
+    assert demo_pictures.fit(np.zeros((1000, 3200, 3), np.uint8)).shape == (400, 1280, 3)
+    assert demo_pictures.fit(np.zeros((1, 9000, 3), np.uint8)).shape == (1, 1280, 3)
     assert demo_pictures.fit(np.zeros((10, 20, 3), np.uint8)).shape == (10, 20, 3)
 
 
