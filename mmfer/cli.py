@@ -251,6 +251,8 @@ def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Add", co
         read += 1
         if copies:
             copies.add(item, faces)
+    if copies and copies.written:
+        typer.echo(f"annotated copies in {copies.folder}: {len(copies.written)}", err=True)
     return (1 if read else 2) if faults else 0
 
 

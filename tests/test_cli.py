@@ -142,7 +142,8 @@ def test_annotated_copies_leave_the_originals_and_do_not_collide(run, photos):
     (photos / "more").mkdir()
     Image.open(photos / "light.png").save(photos / "more" / "light.png")
     before = (photos / "light.png").read_bytes()
-    run(photos / "light.png", photos / "more" / "light.png", "--draw", photos)
+    result = run(photos / "light.png", photos / "more" / "light.png", "--draw", photos)
+    assert f"annotated copies in {photos}: 2" in result.stderr
     assert (photos / "light.png").read_bytes() == before
     for name in ("light.faces.jpg", "light-2.faces.jpg"):
         drawn = np.asarray(Image.open(photos / name)).astype(int)
@@ -282,7 +283,8 @@ def test_names_that_the_output_cannot_hold_are_escaped(form, encoding, tmp_path)
     arguments = ["predict", ".", *([form] if form else []), "--draw", "out"]
     done = command(*arguments, cwd=tmp_path, PYTHONIOENCODING=encoding)
     assert done.returncode == 1
-    assert re.fullmatch(r"error: caf.*2.png: empty; copy or download it again\n", done.stderr)
+    said = r"error: caf.*2.png: empty; copy or download it again\nannotated copies in out: 3\n"
+    assert re.fullmatch(said, done.stderr)
     assert all(part in done.stdout for part in ("a.png", "caf", ".png"))
     assert "\\udce9" in done.stdout
     assert len(list((tmp_path / "out").iterdir())) == 3

@@ -23,6 +23,7 @@ from mmfer.use.demo_pictures import (
     draw_hog,
     draw_landmarks,
     draw_saliency,
+    example_photo,
     fit,
     mark_faces,
     same_face,
@@ -146,32 +147,37 @@ def page(weights: str | None = None) -> None:
 
 def photo_part(predictor: Predictor) -> None:
     """Ask for a photo, find its faces, show them."""
-    source = st.radio("Photo from", ["a file", "the camera"], horizontal=True, label_visibility="collapsed")
+    source = st.radio(
+        "Photo from", ["a file", "the camera", "an example"], horizontal=True, label_visibility="collapsed"
+    )
     if source == "a file":
         # Any name will do, as for `mmfer predict`; what is no photo gets a message below, which the browser's lacks.
         file = st.file_uploader(f"A photo of at most {UPLOAD_MB} MB; a larger file turns red and is not sent.")
     else:
-        file = st.camera_input("Photo", label_visibility="collapsed")
-    if file is None:
+        file = st.camera_input("Photo", label_visibility="collapsed") if source == "the camera" else None
+    if file is None and source != "an example":
         for name in ("photo", "clean", "changed", "reasons"):  # a photo that was taken away is forgotten
             st.session_state.pop(name, None)
         st.info("Drop or take a photo with a face: its expression is named, with what carried the decision.")
         return
+    key = file.file_id if file else source
     try:
-        pixels = kept("photo", file.file_id, lambda: fit(decode(file.getvalue(), "This file").pixels))
+        pixels = kept(
+            "photo", key, lambda: fit(decode(file.getvalue(), "This file").pixels) if file else example_photo()
+        )
     except MmferError as error:
         st.error(str(error))
         return
-    faces = kept("clean", file.file_id, lambda: predictor.predict([pixels])[0])
+    faces = kept("clean", key, lambda: predictor.predict([pixels])[0])
     if not faces:
-        st.warning("No face was found. Faces that look aside, lean or are smaller than 40 pixels are often missed.")
+        st.warning("No face was found.")
         st.columns(2)[0].image(pixels, width="stretch", output_format="JPEG")
         return
     number = 0
     if len(faces) > 1:
         names = [f"{place}: {face.expression}" for place, face in enumerate(faces, start=1)]
-        number = st.selectbox("Face, from left to right", range(len(faces)), format_func=names.__getitem__)
-    changes_part(predictor, file.file_id, pixels, faces, faces[number])
+        number = st.selectbox("Face, the surest first", range(len(faces)), format_func=names.__getitem__)
+    changes_part(predictor, key, pixels, faces, faces[number])
 
 
 def changes_part(predictor: Predictor, photo: str, pixels: np.ndarray, faces: list[Face], face: Face) -> None:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from mmfer.config import FACE_PX, ExtractParams
+from mmfer.data.synthetic.faces import render_face
 from mmfer.face.photos import LARGE
 from mmfer.face.points import EYES, MOUTH, OUTLINES
 from mmfer.report.figures import cell_orientations, stroke_segments
@@ -20,6 +21,12 @@ def fit(pixels: np.ndarray) -> np.ndarray:
     factor = LARGE / max(pixels.shape)
     height, width = (max(round(side * factor), 1) for side in pixels.shape[:2])
     return pixels if factor >= 1 else cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def example_photo() -> np.ndarray:
+    """Three rendered people side by side, so that no photo of anybody is needed: (H, W, 3) uint8."""
+    faces = [render_face(name, seed, 240, frontal=True)[0] for seed, name in enumerate(("happy", "surprise", "angry"))]
+    return np.repeat(np.hstack(faces)[..., None], 3, axis=2)
 
 
 def change_photo(

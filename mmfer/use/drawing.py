@@ -96,7 +96,7 @@ class Drawer:
 
     def __init__(self, folder: Path, every: int = 1) -> None:
         self.folder, self.every = folder, every
-        self._taken: set[Path] = set()
+        self.written: set[Path] = set()
         self._file = ExitStack()
         self._source: str | None = None
         self._video: Any = None
@@ -127,8 +127,8 @@ class Drawer:
         """A name that nothing else of this run has, in UTF-8: OpenCV writes to no other."""
         stem = {"-": "stdin"}.get(source, as_utf8(Path(source).stem.replace(" ", "-")))
         names = (f"{stem}{number}.faces{suffix}" for number in ["", *(f"-{n}" for n in range(2, 10**6))])
-        target = next(path for path in (self.folder / name for name in names) if path not in self._taken)
-        self._taken.add(target)
+        target = next(path for path in (self.folder / name for name in names) if path not in self.written)
+        self.written.add(target)
         return target
 
     def _start_video(self, picture: Picture) -> None:

@@ -115,6 +115,13 @@ def test_of_several_faces_one_is_chosen(show):
     assert "Most probably **sad**, 70%" in said(shown)
 
 
+def test_an_example_needs_no_photo(monkeypatch):
+    monkeypatch.setattr(demo, "load", lambda weights: FakePredictor(made_face()))
+    shown = AppTest.from_function(script, default_timeout=60).run()
+    shown.radio[0].set_value("an example").run()
+    assert "Most probably **happy**, 90%" in said(shown)
+
+
 def test_no_face_is_said(show):
     assert "No face was found" in said(show())
 

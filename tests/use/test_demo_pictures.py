@@ -8,7 +8,7 @@ from mmfer.face.hog import hog
 from mmfer.face.points import EYES, MOUTH
 from mmfer.testing.perturb import hide
 from mmfer.use import demo_pictures
-from mmfer.use.predictor import Face
+from mmfer.use.predictor import Face, Predictor
 from tests.use.photos import made_face
 
 
@@ -46,6 +46,11 @@ def test_light_and_contrast():
     assert (demo_pictures.change_photo(pixels, [], -0.8, 1, False, False) == 0).all()
     assert (demo_pictures.change_photo(pixels, [], 0, 2, False, False) == 72).all()
     assert (pixels == 100).all()
+
+
+def test_the_example_shows_three_people_whom_the_network_answers():
+    (faces,) = Predictor.load().predict([demo_pictures.example_photo()])
+    assert sorted(face.expression for face in faces) == ["angry", "happy", "surprise"]
 
 
 def test_large_photos_are_scaled_down():
