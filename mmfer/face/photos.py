@@ -20,12 +20,12 @@ from mmfer.face.shape_predictor import find_landmarks
 SMALL, MEDIUM, LARGE = 192, 320, 1280  # longest sides, in pixels, at which a photo is searched
 CLOSE = 0.25  # of a photo's shorter side, from which on a face is close
 BORDER = 24  # dlib misses faces that touch the edge
-OVERLAP = 0.4  # intersection over union from which on the boxes of two searches are one face
+SHARED = 0.6  # of the smaller of two boxes, from which on they are one face
 LANDMARK_PX = 160  # side of the picture in which landmarks are fitted; the face takes half of it
 # A box of YuNet in units of its height: side and rise of the frame of FER2013, side and rise of the box that dlib would
 # have drawn, which the landmark model expects. Medians over faces of FER2013's Training that no network saw.
 FRAME_SIDE, FRAME_RISE = 1.025, 0.02
-AREA_SIDE, AREA_RISE = 0.917, -0.057
+EXPECTED_SIDE, EXPECTED_RISE = 0.917, -0.057
 
 
 class Found(NamedTuple):
@@ -34,7 +34,7 @@ class Found(NamedTuple):
     box: np.ndarray  # (4,) what the detector calls a face
     score: float
     frame: tuple[int, int, int]  # left, top, side of the square that FER2013 would show
-    area: np.ndarray  # (4,) what the landmark model expects
+    expected: np.ndarray  # (4,) the box that the landmark model expects
 
 
 class Seen(NamedTuple):
@@ -104,30 +104,34 @@ def _joined(found: list[Seen]) -> list[Seen]:
     """The surest of those that overlap, the surest first."""
     kept: list[Seen] = []
     for face in sorted(found, key=lambda face: -face.score):
-        if all(overlap(face.box, other.box) < OVERLAP for other in kept):
+        if all(intersection(face.box, other.box) < SHARED * min(area(face.box), area(other.box)) for other in kept):
             kept.append(face)
     return kept
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes (4,), edges x0 y0 x1 y1."""
+def intersection(a: np.ndarray, b: np.ndarray) -> float:
+    """Pixels that two boxes (4,), edges x0 y0 x1 y1, have in common."""
     width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    shared = max(width, 0) * max(height, 0)
-    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
+    return float(max(width, 0) * max(height, 0))
+
+
+def area(box: np.ndarray) -> float:
+    """Pixels in a box (4,)."""
+    return float(np.prod(box[2:] - box[:2]))
 
 
 def _described(grey: np.ndarray, face: Seen) -> Detection:
     turned = np.ascontiguousarray(np.rot90(grey, face.turn))
-    landmarks = unturned(fit_landmarks(turned, face.found.area), face.turn, grey.shape, 1)
+    landmarks = unturned(fit_landmarks(turned, face.found.expected), face.turn, grey.shape, 1)
     return Detection(face.box, face.score, face.weak, landmarks, cut_square(turned, *face.found.frame), 90 * face.turn)
 
 
-def fit_landmarks(grey: np.ndarray, area: np.ndarray) -> np.ndarray:
-    """Photo (H, W) uint8, the area (4,) of a face as dlib's detector draws it -> landmarks (68, 2) float64."""
-    side = max(round(2 * (area[2] - area[0])), 2)
-    corner = np.round((area[:2] + area[2:] - side) / 2).astype(int)
+def fit_landmarks(grey: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Photo (H, W) uint8, the box (4,) of a face as dlib's detector draws it -> landmarks (68, 2) float64."""
+    side = max(round(2 * (box[2] - box[0])), 2)
+    corner = np.round((box[:2] + box[2:] - side) / 2).astype(int)
     scale, cut = LANDMARK_PX / side, cut_square(grey, corner[0], corner[1], side, LANDMARK_PX)
-    place = np.round((area - np.tile(corner, 2)) * scale) - [0, 0, 1, 1]  # with the last pixels
+    place = np.round((box - np.tile(corner, 2)) * scale) - [0, 0, 1, 1]  # with the last pixels
     return (find_landmarks(cut[None], place[None])[0] + 0.5) / scale - 0.5 + corner
 
 
@@ -148,10 +152,10 @@ def _search_yunet(photo: np.ndarray, sides: list[int], least: float) -> list[Fou
         boxes, scores = yunet.find_boxes(cv2.cvtColor(scaled, cv2.COLOR_RGB2BGR), least)
         for box, score in zip(boxes / factors, scores.tolist(), strict=True):
             (x, y), height = (box[:2] + box[2:]) / 2, box[3] - box[1]
-            frame, area = FRAME_SIDE * height, AREA_SIDE * height
+            frame, expected = FRAME_SIDE * height, EXPECTED_SIDE * height
             left, top = round(x - frame / 2), round(y - FRAME_RISE * height - frame / 2)
-            middle = np.array([x, y - AREA_RISE * height])
-            corners = np.concatenate([middle - area / 2, middle + area / 2])
+            middle = np.array([x, y - EXPECTED_RISE * height])
+            corners = np.concatenate([middle - expected / 2, middle + expected / 2])
             found.append(Found(box, score, (left, top, max(round(frame), 2)), corners))
     return found
 

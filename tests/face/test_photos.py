@@ -6,7 +6,7 @@ import pytest
 from mmfer.data.synthetic.faces import render_face
 from mmfer.errors import MmferError
 from mmfer.face import photos, yunet
-from mmfer.face.photos import DETECTORS, detect, unturned
+from mmfer.face.photos import DETECTORS, Seen, detect, unturned
 from mmfer.face.points import EYES, NOSE
 
 INNER = np.r_[NOSE, EYES]  # the points that landmark model and renderer mean alike
@@ -96,6 +96,13 @@ def test_a_narrow_photo_has_no_face_from_elsewhere_in_memory(shape, rng):
     for _ in range(20):
         boxes, _ = yunet.find_boxes(rng.integers(0, 256, (*shape, 3), dtype=np.uint8), 0.3)
         assert (np.abs(boxes) < 1000).all()
+
+
+def test_of_boxes_that_share_most_of_the_smaller_one_the_surest_is_kept():
+    boxes = [[0, 0, 100, 100], [10, 10, 40, 40], [90, 90, 140, 140], [2, 0, 103, 99]]
+    scores = [0.9, 0.5, 0.4, 0.95]
+    found = [Seen(np.array(box, float), score, False, 0, None) for box, score in zip(boxes, scores, strict=True)]
+    assert [face.score for face in photos._joined(found)] == [0.95, 0.4]  # within it; as it; beside it
 
 
 @BOTH
