@@ -16,6 +16,7 @@ SCRIPTS = {  # result: its command, and what makes it quick; the short ones come
     "clean": (["clean"], ["--quick"]),
     "landmarks": (["landmarks"], ["--quick"]),
     "predict": (["predict"], ["--quick"]),
+    "detection": (["detection"], ["--quick"]),
     "onnx_model": (["onnx_model"], ["--quick"]),
     "loader": (["loader"], ["--quick"]),
     "training": (["training"], ["--quick"]),

@@ -158,9 +158,8 @@ def main() -> None:
             start = time.perf_counter()
             found = detect(scene, name)
             seconds[name] += time.perf_counter() - start
-            overlaps = np.array([[overlap(face.box, box) for _, box in truth] for face in found]).reshape(
-                -1, len(truth)
-            )
+            overlaps = np.array([[overlap(face.box, box) for _, box in truth] for face in found])
+            overlaps = overlaps.reshape(len(found), len(truth))
             false[name] += int((overlaps.max(axis=1, initial=0) < HIT).sum())
             for (kind, box), best in zip(truth, overlaps.max(axis=0, initial=0), strict=True):
                 for row in names_of(kind, box):

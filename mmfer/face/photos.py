@@ -191,6 +191,6 @@ def prepare_detector(name: str) -> None:
 
 
 DETECTORS = {
-    "yunet": Detector(_search_yunet, strict=0.7, strict_close=0.35, strict_turned=0.88, weakest=0.3),
+    "yunet": Detector(_search_yunet, strict=0.6, strict_close=0.4, strict_turned=0.88, weakest=0.3),
     "dlib": Detector(_search_dlib, strict=0.0, strict_close=0.0, strict_turned=0.5, weakest=-0.7),
 }
