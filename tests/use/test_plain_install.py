@@ -30,7 +30,7 @@ def test_photos_are_predicted(rendered, tmp_path):
     photo[100:340, 200:440] = cv2.resize(rendered[0][5], (240, 240), interpolation=cv2.INTER_CUBIC)
     cv2.imwrite(str(tmp_path / "p.png"), photo)
     done = run("predict", tmp_path / "p.png", "--draw", tmp_path / "out")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, f"annotated copies in {tmp_path / 'out'}: 1\n")
     assert "1 face" in done.stdout
     assert (tmp_path / "out" / "p.faces.jpg").exists()
 
