@@ -29,8 +29,9 @@ from mmfer.data.synthetic.scenery import (
     sample_view,
     to_bytes,
 )
-from mmfer.face.photos import DETECTORS, area, detect, intersection
+from mmfer.face.photos import DETECTORS, detect
 from mmfer.testing.perturb import wear_glasses
+from mmfer.use.drawing import overlap
 
 SIZES = (16, 24, 40, 80, 400)  # edges of the classes of upright, uncovered faces, in pixels of their height
 KINDS = ("upright", "turned", "glasses", *OCCLUDERS)
@@ -75,12 +76,6 @@ def draw_head(rng: np.random.Generator, side: int, kind: str) -> Head:
     if kind == "glasses":
         small[0] = wear_glasses(to_bytes(small[0]), places).astype(np.float32) / 255
     return Head(small[0], small[1], places)
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two boxes (4,)."""
-    shared = intersection(a, b)
-    return shared / (area(a) + area(b) - shared)
 
 
 def true_box(points: np.ndarray) -> np.ndarray:
