@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 CHUNK = 4096  # rows that a worker takes at a time
 GAMMA = -0x61C8864680B583EB  # SplitMix64's step, 2**64 over the golden ratio, as a signed number
 N_DRAWS = 15  # random numbers of one copy: 5 for the geometry, 2 for the tone, 6 for the erased box, 2 for the variant
+# Numbers, not arange * GAMMA: Triton makes that of 32 bits and refuses to compile it.
+STEPS = (torch.arange(1, N_DRAWS + 1) * GAMMA).tolist()
 
 
 def write_augmented(raw_folder: Path, clean_folder: Path, target: Path, params: AugmentParams, workers: int) -> FaceSet:
@@ -168,7 +170,7 @@ def draws(parents: Tensor, copies: Tensor, key: int) -> Tensor:
     SplitMix64 (Steele, Lea and Flood, 2014) in integers that wrap around: the same on every device.
     """
     state = _mixed(_mixed(parents + key) + copies)
-    steps = torch.arange(1, N_DRAWS + 1, device=parents.device) * GAMMA
+    steps = torch.tensor(STEPS, device=parents.device)
     return (_mixed(state[:, None] + steps) >> 40 & 0xFFFFFF).float() / 2**24
 
 

@@ -204,6 +204,7 @@ def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
     left = [job for job in jobs if processes.agreed(not holds_run(out / job.run, job.run))]
     rates = measure(left, terms.probe) if terms.probe else {}
     say_cost(jobs, left, rates)
+    flush(jobs, terms)  # of what is finished, if nothing is left
     threads, failed = torch.get_num_threads(), []
     for number, job in enumerate(left, 1):
         with claimed(out / f"{job.run}.lock") as mine:

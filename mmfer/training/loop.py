@@ -288,7 +288,10 @@ def train_step(state: State, batch: dict[str, Tensor], params: TrainParams, mixi
 @functools.cache
 def _objective(compiled: bool) -> Callable[..., tuple[Tensor, Tensor]]:
     """One function for all trainings of a process, so that what was compiled for one seed or fold serves the next."""
-    return torch.compile(objective, dynamic=False) if compiled else objective
+    if not compiled:
+        return objective
+    torch._dynamo.config.recompile_limit = 256  # each system of a list is one; after 8, torch would no longer compile
+    return torch.compile(objective, dynamic=False)
 
 
 def objective(

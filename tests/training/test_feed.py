@@ -169,6 +169,18 @@ def test_one_compiled_step_serves_all_seeds(data, monkeypatch):
     torch.testing.assert_close(compiled, plain)
 
 
+def test_each_system_of_a_long_list_is_compiled(data, monkeypatch):
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    loop._objective.cache_clear()
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    make(data, "stored")
+    for width in range(8, 20):
+        train_all(data, ("net", BLOCK | {"hog_hidden": [width]}), TrainParams(**PARAMS, epochs=1, compile=True), print)
+    loop._objective.cache_clear()
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 12
+
+
 def test_the_curves_of_a_training_that_went_elsewhere_are_logged(data, tmp_path):
     train(data, "stored", epochs=2)
     (model,) = (data / "models/net").iterdir()
