@@ -2,12 +2,14 @@
 
 import os
 import warnings
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mmfer.errors import require
+from mmfer.errors import MmferError, require
 from mmfer.face.points import PARTS
-from mmfer.use.inputs import as_list, as_picture
+from mmfer.use.faces import Faces, path_alone
+from mmfer.use.inputs import as_list, as_picture, in_groups
 from mmfer.use.media import Fault, read_media
 from mmfer.use.photos import Picture
 from mmfer.use.predictor import Face, Predictor
@@ -15,28 +17,36 @@ from mmfer.use.predictor import Face, Predictor
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH, PIXELS = 8, 24_000_000  # pictures held at once, and pixels of them from which no other is added
+BATCH = 8  # pictures held at once
 
 
 def answers(
     items: Iterable[Picture | Fault], predictor: Predictor, batch: int = BATCH
 ) -> Iterator[tuple[Picture | Fault, list[Face]]]:
     """Each item with its faces, in order; at most `batch` pictures are held and go through the network together."""
-    for held in _held(items, batch):
+    for held in in_groups(items, batch):
         found = iter(predictor.predict([item for item in held if isinstance(item, Picture)]))
         yield from ((item, next(found) if isinstance(item, Picture) else []) for item in held)
 
 
-def _held(items: Iterable[Picture | Fault], batch: int) -> Iterator[list[Picture | Fault]]:
-    """Items in lists of `batch`, or of fewer as soon as their pictures have PIXELS."""
-    held: list[Picture | Fault] = []
-    for item in items:
-        held.append(item)
-        if len(held) == batch or sum(other.pixels.size // 3 for other in held if isinstance(other, Picture)) >= PIXELS:
-            yield held
-            held = []
-    if held:
-        yield held
+def stream(predictor: Predictor, images: Iterable[Any], bgr: bool, batch: int) -> Iterator[Faces]:
+    """The faces of each photo, as they are found; what cannot be read is a warning, and the `error` of its faces."""
+    paths: deque[str | None] = deque()
+
+    def pictures() -> Iterator[Picture | Fault]:
+        for number, image in enumerate(images):
+            name = f"photo {number}"
+            paths.append(path_alone(image))
+            try:
+                yield as_picture(image, name, bgr)
+            except MmferError as error:
+                yield Fault(name, str(error))
+
+    for item, faces in answers(pictures(), predictor, batch):
+        error = item.message if isinstance(item, Fault) else None
+        if error:
+            warnings.warn(error, stacklevel=2)
+        yield Faces(faces, paths.popleft(), bgr, error)
 
 
 def columns(classes: list[str]) -> list[str]:

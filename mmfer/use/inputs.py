@@ -2,9 +2,9 @@
 
 import base64
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -15,7 +15,9 @@ from mmfer.use.photos import Picture, decode, displayed, read_photo
 from mmfer.use.pixels import to_rgb
 from mmfer.use.videos import VIDEOS
 
+T = TypeVar("T")
 SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, Image.Image, Picture, Mapping)  # the last is refused
+PIXELS = 24_000_000  # of the pictures of a group, from which on no other is added
 KINDS = "a path, the bytes of a photo, an open file, a PIL image, an array, a tensor or a data URL"
 
 
@@ -46,6 +48,18 @@ def as_picture(image: Any, name: str, bgr: bool = False) -> Picture:
     if array is not None and not isinstance(image, memoryview):
         return Picture(name, _rgb(array, name, bgr))
     return decode(_content(image, name), name)
+
+
+def in_groups(items: Iterable[T], most: int | None = None) -> Iterator[list[T]]:
+    """Pictures, and whatever stands among them, in lists of `most`, or of fewer as soon as these have PIXELS."""
+    held: list[T] = []
+    for item in items:
+        held.append(item)
+        if len(held) == most or sum(other.pixels.size // 3 for other in held if isinstance(other, Picture)) >= PIXELS:
+            yield held
+            held = []
+    if held:
+        yield held
 
 
 def _named_photo(path: str) -> Picture:

@@ -14,6 +14,7 @@ import numpy as np
 from mmfer.errors import MmferError
 
 FACTS = "mmfer.facts.1"  # metadata key of the facts; another number where other facts would be expected
+PACKAGE = Path(__file__).parents[1]
 GRAPH = "model.onnx"  # in a model folder: the graph, its weights in the file beside it
 OUTPUT = "probabilities"
 BATCH = 64  # faces predicted at once; onnxruntime keeps the memory of the largest batch
@@ -26,6 +27,13 @@ class OnnxModel:
 
     facts: dict[str, Any]
     session: Any  # onnxruntime.InferenceSession
+    path: Path  # of the file that it was opened from, with so many threads
+    threads: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled is where the file is; a file of this package is found wherever the package is installed."""
+        path = self.path.relative_to(PACKAGE) if self.path.is_relative_to(PACKAGE) else self.path.absolute()
+        return _opened_again, (str(path), self.threads)
 
     @property
     def classes(self) -> list[str]:
@@ -61,4 +69,8 @@ def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
     metadata = session.get_modelmeta().custom_metadata_map
     if FACTS not in metadata:
         raise MmferError(f"{path}: an ONNX file without {FACTS} in its metadata; take one that this mmfer exported")
-    return OnnxModel(json.loads(metadata[FACTS]), session)
+    return OnnxModel(json.loads(metadata[FACTS]), session, path, threads)
+
+
+def _opened_again(path: str, threads: int) -> OnnxModel:
+    return load_onnx(PACKAGE / path, threads)  # a path from the root stays as it is

@@ -8,7 +8,9 @@ Where the model folder has a model.onnx, as that of the package has, onnxruntime
 torch does; torch is needed for other folders, and to explain.
 """
 
+import copy
 import warnings
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +28,7 @@ from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.face.visibility import named
 from mmfer.training.calibration import class_sets, tempered
+from mmfer.use.faces import Answers, Faces
 from mmfer.use.onnx_model import GRAPH, load_onnx
 
 if TYPE_CHECKING:
@@ -148,16 +151,31 @@ class Predictor:
         """Expressions in the order of the probabilities."""
         return self.model.classes
 
-    def predict(self, images: Any, bgr: bool = False) -> list[list[Face]]:
-        """Photos, or one -> the faces of each, the surest first.
+    def predict(self, images: Any, bgr: bool = False) -> Answers:
+        """Photos, or one -> the faces of each, the surest first; a notebook shows them.
 
         A photo is a path, the bytes of one, an open file, a PIL image, an array (H, W), (H, W, 1), RGB or RGBA, a
         tensor (C, H, W) or a data URL; arrays and tensors are BGR if `bgr`. mmfer.face.photos says how faces are
         found. MmferError where something is not a photo.
         """
-        from mmfer.use.inputs import as_list, as_picture
+        from mmfer.use.inputs import as_list, as_picture, in_groups
 
-        pictures = [as_picture(image, f"photo {number}", bgr) for number, image in enumerate(as_list(images))]
+        given = as_list(images)
+        pictures = (as_picture(image, f"photo {number}", bgr) for number, image in enumerate(given))
+        found = (faces for group in in_groups(pictures) for faces in self._found(group))
+        return Answers(Faces(faces, image, bgr) for faces, image in zip(found, given, strict=True))
+
+    def stream(self, images: Iterable[Any], bgr: bool = False, batch: int = 8) -> Iterator[Faces]:
+        """Photos of any number, each as `predict` takes it -> the faces of each, in order, as they are found.
+
+        At most `batch` photos are held, or fewer as soon as they have 24 megapixels. Of one that cannot be read
+        `error`, and a warning, says why.
+        """
+        from mmfer.use.answers import stream
+
+        return stream(self, images, bgr, batch)
+
+    def _found(self, pictures: "list[Picture]") -> list[list[Face]]:
         with ThreadPoolExecutor(self.workers) as pool:
             landmark_model = pool.submit(load_shape_model)  # before the threads, each of which would read it
             prepare_detector(self.search.detector)  # takes as long, the first time
@@ -301,9 +319,11 @@ def withheld(model: Any, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]
 
     Empty where the branches cannot be separated: ONNX files, estimators, networks of one branch.
     """
-    branches = dict(getattr(getattr(model, "system", None), "branches", None) or {})
+    if len(getattr(getattr(model, "system", None), "branches", None) or ()) < 2:
+        return {}
+    model = copy.deepcopy(model)  # another thread may predict with it
     rows = {}
-    for name, branch in branches.items() if len(branches) > 1 else ():
+    for name, branch in model.system.branches.items():
         hook = branch.register_forward_hook(lambda module, inputs, vector: vector * 0)
         try:
             rows[name] = model.predict(stored)[0]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mmfer.errors import MmferError
-from mmfer.use.answers import answers, columns, table
+from mmfer.use.answers import answers, columns, stream, table
 from mmfer.use.media import read_media
 from mmfer.use.output import csv_rows
 from mmfer.use.photos import Picture
@@ -112,9 +112,21 @@ def test_arrays_are_bgr_where_it_is_said():
     assert shown[0].pixels[0, 0].tolist() == [3, 2, 1]
 
 
-def test_of_large_photos_fewer_are_held(monkeypatch):
-    monkeypatch.setattr("mmfer.use.answers.PIXELS", 2 * 80 * 120)
+def test_a_stream_answers_photos_as_they_come(photos):
     predictor = FakePredictor()
-    items = (Picture(f"{n}", np.full((80, 120, 3), 150, np.uint8)) for n in range(5))
-    assert [item.source for item, _ in answers(items, predictor, 8)] == list("01234")
+    taken = []
+    images = (taken.append(n) or np.full((80, 120, 3), 60 * n, np.uint8) for n in range(5))
+    found = stream(predictor, images, False, 2)
+    assert (len(next(found)), taken) == (0, [0, 1])
+    assert [len(faces) for faces in found] == [0, 1, 1, 2]
     assert predictor.batches == [2, 2, 1]
+
+
+def test_a_stream_goes_on_after_what_is_no_photo_and_remembers_paths_alone(photos):
+    images = [photos / "b.png", b"no photo", np.full((80, 120, 3), 250, np.uint8)]
+    with pytest.warns(UserWarning, match="photo 1: not a photo that can be read"):
+        found = list(stream(FakePredictor(), images, False, 8))
+    assert [len(faces) for faces in found] == [1, 0, 2]
+    assert [faces.photo for faces in found] == [str(photos / "b.png"), None, None]
+    assert found[1].error.startswith("photo 1: not a photo")
+    assert found[0].error is found[2].error is None

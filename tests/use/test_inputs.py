@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from mmfer.errors import MmferError
-from mmfer.use.inputs import as_list, as_picture
+from mmfer.use.inputs import as_list, as_picture, in_groups
+from mmfer.use.photos import Picture
 from tests.use.photos import encode
 
 
@@ -147,3 +148,12 @@ def test_a_photo_that_pillow_has_opened_and_cannot_read_is_told(colours):
     content = encode(np.kron(colours, np.ones((8, 8, 1), np.uint8)), "JPEG")
     with pytest.raises(MmferError, match="x: truncated or damaged"):
         as_picture(Image.open(io.BytesIO(content[: len(content) // 2])), "x")
+
+
+def test_of_large_photos_fewer_are_in_a_group(monkeypatch):
+    monkeypatch.setattr("mmfer.use.inputs.PIXELS", 2 * 80 * 120)
+    small, large = (Picture("x", np.zeros((80 * n, 120, 3), np.uint8)) for n in (1, 2))
+    assert [len(group) for group in in_groups([small] * 5)] == [2, 2, 1]
+    assert [len(group) for group in in_groups([large, "what is no photo", small, small])] == [1, 3]
+    assert [len(group) for group in in_groups(["no photo"] * 5, 2)] == [2, 2, 1]
+    assert not list(in_groups([]))

@@ -31,6 +31,7 @@ from mmfer.face.points import PARTS
 from mmfer.face.prepare import see
 from mmfer.training.calibration import tempered
 from mmfer.training.models import load_model
+from mmfer.use import inputs
 from mmfer.use.drawing import overlap
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
 from tests.use.photos import encode
@@ -367,3 +368,19 @@ def test_weights_that_are_none_say_what_to_name(name, said, tmp_path):
         (tmp_path / file).write_text("x")
     with pytest.raises(MmferError, match=said):
         Predictor.load(tmp_path / name)
+
+
+def test_of_many_photos_few_are_decoded_before_their_faces_are_found(rendered, predictor, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{n}.png" for n in range(5)]
+    for n, path in enumerate(paths):
+        cv2.imwrite(str(path), photo([(rendered[0][3], 40 + 60 * n, 20, 200)], 240, 640))
+    whole, events = predictor.predict(paths), []
+    read, found = inputs.read_photo, Predictor._detected
+    monkeypatch.setattr("mmfer.use.inputs.PIXELS", 2 * 240 * 640)
+    monkeypatch.setattr("mmfer.use.inputs.read_photo", lambda path: events.append("read") or read(path))
+    monkeypatch.setattr(Predictor, "_detected", lambda self, photo: events.append("found") or found(self, photo))
+    for again in (predictor.predict(paths), predictor.stream(paths)):
+        assert [faces[0].as_dict() for faces in again] == [faces[0].as_dict() for faces in whole]
+    assert [faces.photo for faces in whole] == paths
+    assert [len(faces) for faces in whole] == [1] * 5
+    assert "".join(event[0] for event in events) == "rrffrrffrf" * 2
