@@ -1,23 +1,13 @@
 """The command `mmfer`: what one does with a trained network, and training away from the pipeline."""
 
-import sys
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mmfer import __version__
 from mmfer.errors import require, run_app
-
-if TYPE_CHECKING:
-    from mmfer.use.drawing import Drawer
-    from mmfer.use.media import Fault
-    from mmfer.use.output import Add
-    from mmfer.use.photos import Picture
-    from mmfer.use.predictor import Face
 
 
 class Detector(str, Enum):
@@ -61,13 +51,19 @@ def predict(
     paths: Annotated[
         list[str] | None, typer.Argument(help="Photos, videos, folders, patterns; - is a photo on standard input.")
     ] = None,
-    camera: Annotated[int | None, typer.Option(min=0, help="Number of a camera; Ctrl-C ends it.")] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="Camera: a number, or an RTSP or HTTP address; Ctrl-C ends it.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of all pictures.")] = False,
     as_jsonl: Annotated[bool, typer.Option("--jsonl", help="A line of JSON for each picture, as it comes.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="A row for each face; one without a box where none is.")
     ] = False,
     draw: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for annotated copies.")] = None,
+    timeline: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="File, .png or .svg: a video's expressions over time.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Show faces in a window; q ends it.")] = False,
     weights: Annotated[
         Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
     ] = None,
@@ -80,6 +76,9 @@ def predict(
     min_pixels: Annotated[int, typer.Option(min=0, help="Least height of a face in pixels of the photo.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces.")] = 2,
     every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, one frame in so many.")] = 1,
+    smooth: Annotated[
+        float, typer.Option(min=0, help="Seconds over which a video's probabilities are averaged; 0: not at all.")
+    ] = 0.3,
 ) -> None:
     """Find the faces in PATHS and name what they express."""
     forms = [form for form, wanted in (("json", as_json), ("jsonl", as_jsonl), ("csv", as_csv)) if wanted]
@@ -87,20 +86,15 @@ def predict(
         raise typer.BadParameter("--json, --jsonl and --csv exclude each other; choose one")
     if not paths and camera is None:
         raise typer.BadParameter("name a photo, folder or video, - for standard input, or a camera with --camera 0")
-    from mmfer.use.answers import BATCH, answers
-    from mmfer.use.media import read_media
-    from mmfer.use.output import writer
+    from mmfer.use.live import camera_of
     from mmfer.use.predictor import Predictor
+    from mmfer.use.run import Wanted, run, timeline_file
 
+    source = None if camera is None else camera_of(camera)
+    picture = timeline and timeline_file(timeline)
     predictor = Predictor.load(weights, workers, min_score, detector and detector.value, min_pixels)
-    with writer(forms[0] if forms else "table", predictor.classes) as out, drawer(draw, every) as copies:
-        pictures = read_media(paths or [], camera, every, draw)
-        found = answers(pictures, predictor, BATCH if camera is None else 1)
-        try:
-            raise typer.Exit(show(found, out, copies))
-        except KeyboardInterrupt:
-            if camera is None:
-                raise  # the way to end a camera is no error
+    form = forms[0] if forms else "table"
+    raise typer.Exit(run(predictor, Wanted(paths or [], source, every, form, smooth, draw, picture, show)))
 
 
 @app.command(epilog="Ends with Ctrl-C. Needs the package streamlit: pip install 'mmfer[demo]'.")
@@ -232,37 +226,6 @@ def onnx(
 
     file = export_onnx(model, target)
     typer.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
-
-
-def show(found: Iterable[tuple["Picture | Fault", list["Face"]]], out: "Add", copies: "Drawer | None") -> int:
-    """Print and draw all results; the exit code."""
-    from tqdm import tqdm
-
-    from mmfer.use.media import Fault
-
-    read = faults = 0
-    # Results on a terminal are progress enough.
-    for item, faces in tqdm(found, unit="picture", leave=False, disable=True if sys.stdout.isatty() else None):
-        out(item, faces)
-        if isinstance(item, Fault):
-            faults += 1
-            typer.echo(f"error: {item.message}", err=True)
-            continue
-        read += 1
-        if copies:
-            copies.add(item, faces)
-    if copies and copies.written:
-        typer.echo(f"annotated copies in {copies.folder}: {len(copies.written)}", err=True)
-    return (1 if read else 2) if faults else 0
-
-
-def drawer(folder: Path | None, every: int) -> "AbstractContextManager[Drawer | None]":
-    """What writes annotated copies into a folder; nothing where there is none."""
-    if folder is None:
-        return nullcontext()
-    from mmfer.use.drawing import Drawer
-
-    return Drawer(folder, every)
 
 
 def main() -> None:

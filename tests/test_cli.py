@@ -19,7 +19,7 @@ import mmfer
 from mmfer.cli import app
 from mmfer.errors import MmferError
 from mmfer.use import export
-from mmfer.use.drawing import Smoother, draw_faces, overlap, place_panel
+from mmfer.use.drawing import draw_faces, overlap, place_panel
 from mmfer.use.predictor import Face, Predictor
 from tests.use.photos import write_video
 
@@ -154,36 +154,11 @@ def test_annotated_copies_leave_the_originals_and_do_not_collide(run, photos):
 def test_a_video_becomes_an_annotated_video(run, tmp_path):
     write_video(tmp_path / "v.mp4", [np.full((80, 120, 3), 200, np.uint8)] * 10, rate=10.0)
     result = run(tmp_path / "v.mp4", "--every", 2, "--jsonl", "--draw", tmp_path / "out")
-    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    *rows, last = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (last["source"], last["summary"]["frames"]) == (f"{tmp_path}/v.mp4", 5)
     assert [(row["frame"], row["seconds"]) for row in rows] == [(0, 0), (2, 0.2), (4, 0.4), (6, 0.6), (8, 0.8)]
     video = cv2.VideoCapture(str(tmp_path / "out" / "v.faces.mp4"))
     assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (5, 5)
-
-
-def test_ctrl_c_is_the_way_to_end_a_camera(run, monkeypatch):
-    class Camera:
-        left = 3
-        get, release = (lambda self, key: 0.0), (lambda self: None)
-
-        def grab(self):
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            return True
-
-        def retrieve(self):
-            return True, np.full((80, 120, 3), 200, np.uint8)
-
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera())
-    result = run("--camera", 0, "--jsonl")
-    assert [json.loads(line)["frame"] for line in result.stdout.splitlines()] == [0, 1, 2]
-    assert result.exit_code == 0
-
-
-def test_no_camera_is_one_line(run):
-    result = run("--camera", 97)
-    assert result.stderr == "error: camera 97: no frame can be read; connect it, or name another with --camera\n"
-    assert result.exit_code == 2
 
 
 @pytest.mark.parametrize("left", [-30.0, 5.0, 100.0])
@@ -201,14 +176,6 @@ def test_panels_stay_in_the_picture_and_avoid_each_other():
     second = place_panel(right, (50, 60), (200, 300), [left, right, first])
     assert second == (170, 124, 220, 184)  # right is the picture's edge, left the first panel
     assert place_panel((0, 0, 40, 40), (50, 60), (40, 40), []) == (0, 0, 50, 60)
-
-
-def test_labels_of_a_video_are_smoothed_for_each_face():
-    smoother = Smoother()
-    smoother.smooth([face(1.0), face(0.0, left=90.0)])
-    mixed = smoother.smooth([face(0.0), face(0.0, left=90.0), face(0.0, left=300.0)])
-    assert [one.probabilities["happy"] for one in mixed] == pytest.approx([0.8, 0.0, 0.0])
-    assert [one.expression for one in mixed] == ["happy", "sad", "sad"]
 
 
 def test_overlap_is_intersection_over_union():

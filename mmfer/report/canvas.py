@@ -41,7 +41,8 @@ def new_figure(
 ) -> Iterator[Figure]:
     """Yield a figure of this size in inches; it is written to `path` when the block ends without an error.
 
-    The PNG has a palette of 256 colours: it lies in git or in DVC's cache, and is a third of the size.
+    Where that ends in .svg it is drawn in lines. A PNG has a palette of 256 colours: it lies in git or in DVC's cache,
+    and is a third of the size.
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout=layout)
@@ -50,6 +51,10 @@ def new_figure(
             place = {} if layout == "constrained" else {"y": 1 - 0.1 / height}
             figure.suptitle(wrap_title(title, width), **place)
         yield figure
+        if path.suffix.lower() == ".svg":
+            with new_file(path) as temporary:
+                figure.savefig(temporary, format="svg")
+            return
         drawn = io.BytesIO()
         figure.savefig(drawn, format="png", dpi=DPI)
         with Image.open(drawn) as picture, new_file(Path(path)) as temporary:

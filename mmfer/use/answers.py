@@ -13,6 +13,7 @@ from mmfer.use.inputs import as_list, as_picture, in_groups
 from mmfer.use.media import Fault, read_media
 from mmfer.use.photos import Picture
 from mmfer.use.predictor import Face, Predictor
+from mmfer.use.tracks import SMOOTH, follow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,31 +52,34 @@ def stream(predictor: Predictor, images: Iterable[Any], bgr: bool, batch: int) -
 
 def columns(classes: list[str]) -> list[str]:
     """Names of the cells of a face."""
-    place = ["file", "frame", "seconds", "x0", "y0", "x1", "y1", "score", "weak"]
+    place = ["file", "frame", "seconds", "track", "x0", "y0", "x1", "y1", "score", "weak"]
     return [*place, "expression", *classes, "candidates", *(f"visible_{part}" for part in PARTS)]
 
 
 def cells(picture: Picture, face: Face) -> list[Any]:
-    """A face as a row of a table with `columns`; in a photo frame and seconds are None."""
+    """A face as a row of a table with `columns`; in a photo frame, seconds and track are None."""
     row = face.as_dict()
-    place = [picture.source, picture.frame, picture.seconds, *row["box"], row["score"], face.weak]
+    place = [picture.source, picture.frame, picture.seconds, face.track, *row["box"], row["score"], face.weak]
     seen = [row["visible"].get(part) for part in PARTS]
     return [*place, row["expression"], *row["probabilities"].values(), " ".join(face.candidates), *seen]
 
 
-def table(predictor: Predictor, images: Any, bgr: bool = False, every: int = 1) -> "pd.DataFrame":
+def table(
+    predictor: Predictor, images: Any, bgr: bool = False, every: int = 1, smooth: float | None = None
+) -> "pd.DataFrame":
     """A row for each face in photos of any kind, folders and videos; what cannot be read of these is a warning."""
     require("pandas")
     import pandas as pd
 
     rows = []
-    for item, faces in answers(_pictures(as_list(images), bgr, every), predictor):
+    found = answers(_pictures(as_list(images), bgr, every), predictor)
+    for item, faces in follow(found, SMOOTH if smooth is None else smooth):
         if isinstance(item, Fault):
             warnings.warn(item.message, stacklevel=3)
         else:
             rows += [cells(item, face) for face in faces]
     made = pd.DataFrame(rows, columns=columns(predictor.classes))
-    return made.astype({"frame": "Int64", "seconds": "float64", "weak": bool})
+    return made.astype({"frame": "Int64", "track": "Int64", "seconds": "float64", "weak": bool})
 
 
 def _pictures(images: list[Any], bgr: bool, every: int) -> Iterator[Picture | Fault]:

@@ -6,12 +6,14 @@ A source that cannot be read becomes a Fault in its place among the others, so t
 import glob
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmfer.errors import MmferError
 from mmfer.files import files_below
+from mmfer.use.live import ADDRESS, name_of, read_camera
 from mmfer.use.photos import Picture, decode, read_photo
 from mmfer.use.videos import VIDEOS, read_video
 
@@ -31,12 +33,17 @@ class Fault:
 
 
 def read_media(
-    paths: list[str], camera: int | None = None, every: int = 1, copies: Path | None = None
+    paths: list[str],
+    camera: int | str | None = None,
+    every: int = 1,
+    copies: Path | None = None,
+    stop: threading.Event | None = None,
 ) -> Iterator[Picture | Fault]:
     """Pictures of files, folders, patterns and `-` (a photo on standard input), then of a camera, in this order.
 
-    Of videos and the camera every `every`th frame; a camera goes on until the caller stops. Annotated copies of an
-    earlier run are passed over in folders, among what a pattern matches, and in the folder `copies`.
+    Of videos and the camera every `every`th frame; a camera, a number or an address, goes on until `stop` is set or
+    the caller stops. Annotated copies of an earlier run are passed over in folders, among what a pattern matches, and
+    in the folder `copies`.
     """
     for path in paths:
         if copies and is_copy(path) and Path(path).resolve().parent == copies.resolve():
@@ -44,7 +51,7 @@ def read_media(
         for source in _sources(path):
             yield from [source] if isinstance(source, Fault) else _read_source(source, every)
     if camera is not None:
-        yield from _read_frames(camera, f"camera {camera}", every)
+        yield from _or_fault(read_camera(camera, every, stop or threading.Event()), name_of(camera))
 
 
 def is_copy(path: str) -> bool:
@@ -54,6 +61,8 @@ def is_copy(path: str) -> bool:
 
 def _sources(path: str) -> list[str | Fault]:
     """The files that a path names: itself, those of a folder and its subfolders, or those that a pattern matches."""
+    if ADDRESS.fullmatch(path):
+        return [Fault(path, f"{path}: an address; name a camera or video with --camera, or download the photo")]
     if os.path.isdir(path):
         return [*_in_folder(path)] or [Fault(path, f"{path}: a folder without photos or videos; name another one")]
     if path == STDIN or os.path.exists(path) or not glob.has_magic(path):
@@ -70,7 +79,7 @@ def _in_folder(path: str) -> list[str]:
 
 def _read_source(source: str, every: int) -> Iterator[Picture | Fault]:
     if Path(source).suffix.lower() in VIDEOS and os.path.isfile(source):
-        yield from _read_frames(source, source, every)
+        yield from _or_fault(read_video(source, source, every), source)
         return
     try:
         if source == STDIN:
@@ -87,9 +96,9 @@ def _read_photo(path: Path) -> Picture:
     return read_photo(path)
 
 
-def _read_frames(source: str | int, name: str, every: int) -> Iterator[Picture | Fault]:
+def _or_fault(frames: Iterator[Picture], name: str) -> Iterator[Picture | Fault]:
     """The frames of a video or camera, then a Fault if there should be more."""
     try:
-        yield from read_video(source, name, every)
+        yield from frames
     except MmferError as error:
         yield Fault(name, str(error))

@@ -60,7 +60,9 @@ class Picture:
     source: str
     pixels: np.ndarray  # (H, W, 3) uint8, RGB
     frame: int | None = None  # number in its video, from 0
+    seconds: float | None = None  # when a frame is shown, by the container's clock where it has one
     rate: float = 0.0  # frames of the video shown in a second
+    length: int = 0  # frames that the video states; 0 where it does not
     whole: tuple[int, int] | None = None  # width, height of a photo that is so large that it was decoded smaller
 
     @property
@@ -73,10 +75,11 @@ class Picture:
         """By how much the whole photo is larger than the pixels here."""
         return round(self.size[0] / self.pixels.shape[1])
 
-    @property
-    def seconds(self) -> float | None:
-        """When a frame is shown; None for a photo."""
-        return None if self.frame is None else round(self.frame / self.rate, 3)
+    def follows(self, other: "Picture | None") -> bool:
+        """Whether this is a later frame of the video that the other one is of."""
+        if self.frame is None or other is None or other.frame is None:
+            return False
+        return self.source == other.source and self.frame > other.frame
 
 
 def read_photo(path: Path) -> Picture:

@@ -54,6 +54,7 @@ class Face:
     weak: bool = False  # whether the detector would rather not call it a face
     turned: int = 0  # degrees clockwise by which it lies in the photo: 0, 90, 180 or 270
     visible: dict[str, float] = field(default_factory=dict)  # brows, eyes, nose, mouth, jaw: probability to be seen
+    track: int | None = None  # in a video the same for one person's faces, from 1
 
     @property
     def uncertain(self) -> bool:
@@ -77,8 +78,9 @@ class Face:
         return replace(self, box=(x0, y0, x1, y1), landmarks=points)
 
     def as_dict(self) -> dict[str, Any]:
-        """All but the image, ready for JSON."""
+        """All but the image, ready for JSON; the track only where there is one."""
         return {
+            **({} if self.track is None else {"track": self.track}),
             "box": [round(edge, 1) for edge in self.box],
             "score": round(self.score, 4),
             "weak": self.weak,
@@ -192,14 +194,15 @@ class Predictor:
             for picture, faces in zip(pictures, answers, strict=True)
         ]
 
-    def table(self, images: Any, bgr: bool = False, every: int = 1) -> "pd.DataFrame":
+    def table(self, images: Any, bgr: bool = False, every: int = 1, smooth: float | None = None) -> "pd.DataFrame":
         """As `predict`, of folders and of every `every`th frame of videos too -> a row a face (mmfer.use.answers).
 
-        Of files that cannot be read a warning says why; it needs pandas.
+        `smooth` is the time constant in seconds with which probabilities are averaged along a video's tracks (None:
+        mmfer.use.tracks.SMOOTH; 0: not at all). Of files that cannot be read a warning says why; it needs pandas.
         """
         from mmfer.use.answers import table
 
-        return table(self, images, bgr, every)
+        return table(self, images, bgr, every, smooth)
 
     def _detected(self, photo: "Picture") -> list[Detection]:
         found = detect(photo.pixels, self.search.detector, self.search.min_score)

@@ -1,10 +1,10 @@
-"""The frames of a video file or camera, as far as they can be read, and whether any are missing."""
+"""The frames of a video file, as far as they can be read, and whether any are missing."""
 
 import os
 import struct
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -17,38 +17,63 @@ from mmfer.use.photos import Picture
 BOXED = {".mp4", ".m4v", ".mov", ".3gp", ".3g2"}  # ISO base media files: boxes, of which each states its size
 VIDEOS = BOXED | {".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".ts", ".mts", ".m2ts", ".ogv"}
 RETRIES = 1000  # frames in a row that cannot be read, until the rest of a video is given up
+RATE = 25.0  # frames a second where a video states none
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at its first use; its messages would stand between ours
 
 
-def read_video(source: str | int, name: str, every: int = 1) -> Iterator[Picture]:
-    """Every `every`th frame of a video file, or of the camera of this number; `name` is their source.
+def read_video(file: str, name: str, every: int = 1) -> Iterator[Picture]:
+    """Every `every`th frame of a video file; `name` is their source.
 
     Of a file that is cut off or damaged all frames that can be read are given, and then MmferError is raised.
     """
-    with _opened(source) as capture:
-        stated = 0.0 if isinstance(source, int) else capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        rate = max(capture.get(cv2.CAP_PROP_FPS), 0.0) or 25.0
-        number = lost = missed = steady = 0  # frames so far, those of them unread, unread ones since, in even time
-        last = 0.0
-        while missed <= max(min(stated - number, RETRIES), 0):
-            wanted = (number + missed) % every == 0
-            read, pixels = _next_frame(capture, wanted)
-            if not read:
-                missed += 1
-                continue
-            number, lost, missed = number + missed, lost + missed, 0
-            if pixels is not None:
-                yield Picture(name, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number, rate)
-            number += 1
-            now = capture.get(cv2.CAP_PROP_POS_MSEC)
-            steady += abs((now - last) * rate / 1000 - 1) < 0.1
-            last = now
+    with _plain(file) as path, released(open_capture(path)) as capture:
+        yield from read_frames(capture, name, every, file)
+
+
+def read_frames(capture: cv2.VideoCapture, name: str, every: int, file: str | None = None) -> Iterator[Picture]:
+    """Every `every`th frame of a video that has an end, then MmferError where some cannot be read."""
+    stated, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), rate_of(capture)
+    length = int(max(min(stated, 2**31), 0))
+    number = lost = missed = steady = 0  # frames so far, those of them unread, unread ones since, in even time
+    clock, seconds = 0.0, -1 / rate
+    while missed <= max(min(stated - number, RETRIES), 0):
+        wanted = (number + missed) % every == 0
+        read, pixels = _next_frame(capture, wanted)
+        if not read:
+            missed += 1
+            continue
+        clock, before = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, clock
+        steady += abs((clock - before) * rate - 1) < 0.1
+        seconds = clock if clock > seconds else seconds + (missed + 1) / rate
+        number, lost, missed = number + missed, lost + missed, 0
+        if pixels is not None:
+            yield Picture(name, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number, round(seconds, 3), rate, length)
+        number += 1
     if not number:
-        remedy = "connect it, or name another with --camera" if isinstance(source, int) else "convert or copy it again"
-        raise MmferError(f"{name}: no frame can be read; {remedy}")
-    if isinstance(source, str) and (lost or _ends_early(source, stated, number, steady)):
-        of = f" of {int(stated):,}" if stated > number - lost else ""
+        raise MmferError(f"{name}: no frame can be read; convert or copy it again")
+    if lost or _lacks_frames(file, stated, number, steady):
+        of = f" of {length:,}" if stated > number - lost else ""
         raise MmferError(f"{name}: cut off or damaged, {number - lost:,}{of} frames can be read; copy it again")
+
+
+def open_capture(source: str | int, *options: int | list[int]) -> cv2.VideoCapture:
+    """OpenCV's reader of a file, an address or the camera of this number, without its messages on stderr."""
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    return cv2.VideoCapture(source, *options)
+
+
+@contextmanager
+def released(capture: cv2.VideoCapture) -> Iterator[cv2.VideoCapture]:
+    """The reader, closed at the end."""
+    try:
+        yield capture
+    finally:
+        capture.release()
+
+
+def rate_of(capture: cv2.VideoCapture) -> float:
+    """Frames a second, as stated."""
+    return max(capture.get(cv2.CAP_PROP_FPS), 0.0) or RATE
 
 
 def _next_frame(capture: cv2.VideoCapture, wanted: bool) -> tuple[bool, np.ndarray | None]:
@@ -58,13 +83,13 @@ def _next_frame(capture: cv2.VideoCapture, wanted: bool) -> tuple[bool, np.ndarr
     return capture.retrieve() if wanted else (True, None)
 
 
-def _ends_early(file: str, stated: float, number: int, steady: int) -> bool:
-    """Whether a video file has fewer frames than it states, of which `steady` came in even time.
+def _lacks_frames(file: str | None, stated: float, number: int, steady: int) -> bool:
+    """Whether a video has fewer frames than it states, of which `steady` came in even time.
 
     Boxed files are measured by their boxes: a clip that was trimmed without being encoded anew has frames that no
     player shows. Of others the number counts, which is made of the length and says nothing where the time is uneven.
     """
-    if Path(file).suffix.lower() in BOXED:
+    if file and Path(file).suffix.lower() in BOXED:
         return _lacks_bytes(file)
     return number < stated - max(1, stated / 50) and steady > 0.9 * (number - 1)
 
@@ -81,15 +106,6 @@ def _lacks_bytes(file: str) -> bool:
                 return False
             place += length
     return place > end
-
-
-@contextmanager
-def _opened(source: str | int) -> Iterator[cv2.VideoCapture]:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    with ExitStack() as stack:
-        capture = cv2.VideoCapture(stack.enter_context(_plain(source)) if isinstance(source, str) else source)
-        stack.callback(capture.release)
-        yield capture
 
 
 @contextmanager

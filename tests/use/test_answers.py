@@ -14,6 +14,7 @@ from mmfer.use.answers import answers, columns, stream, table
 from mmfer.use.media import read_media
 from mmfer.use.output import csv_rows
 from mmfer.use.photos import Picture
+from mmfer.use.tracks import follow
 from tests.use.photos import CLASSES, encode, made_face, write_video
 
 
@@ -49,7 +50,7 @@ def test_a_row_for_each_face_says_where_it_is_and_what_it_shows(photos):
     assert made["weak"].tolist() == [False, False, True]
     assert made["happy"].tolist() == [0.9] * 3
     assert made["expression"].tolist() == ["happy"] * 3
-    assert made["frame"].isna().all()
+    assert made[["frame", "seconds", "track"]].isna().all(axis=None)
 
 
 def test_the_table_is_the_csv(photos, monkeypatch):
@@ -59,12 +60,13 @@ def test_the_table_is_the_csv(photos, monkeypatch):
     paths = [photos / "b.png", photos / "c.png", photos / "v.mp4"]
     with csv_rows(CLASSES) as add:
         for path in paths:
-            for item, faces in answers(read_media([str(path)]), FakePredictor()):
+            for item, faces in follow(answers(read_media([str(path)]), FakePredictor())):
                 add(item, faces)
     made, written = table(FakePredictor(), paths), pd.read_csv(io.StringIO(out.getvalue()))
     assert list(written.columns) == list(made.columns)
     pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(made.to_csv(index=False))), written)
     assert made["seconds"].tolist()[-3:] == [0, 0.1, 0.2]
+    assert made["track"].tolist()[-3:] == [1, 1, 1]
 
 
 def test_one_photo_a_folder_and_a_stack_are_taken_too(photos):
@@ -102,6 +104,15 @@ def test_a_table_of_every_third_frame(photos):
     write_video(photos / "v.mp4", [np.full((80, 120, 3), 150, np.uint8)] * 7)
     made = table(FakePredictor(), photos / "v.mp4", every=3)
     assert made["frame"].tolist() == [0, 3, 6]
+
+
+def test_a_table_of_a_video_is_smoothed_unless_it_shall_not_be(photos):
+    predictor = FakePredictor()
+    shown = iter([0.0, 1.0] * 2)
+    predictor.predict = lambda pictures: [[made_face(happy=next(shown))] for _ in pictures]
+    write_video(photos / "v.mp4", [np.full((80, 120, 3), 150, np.uint8)] * 2)
+    assert 0 < table(predictor, photos / "v.mp4")["happy"].tolist()[1] < 0.5
+    assert table(predictor, photos / "v.mp4", smooth=0)["happy"].tolist() == [0, 1]
 
 
 def test_arrays_are_bgr_where_it_is_said():

@@ -99,3 +99,9 @@ def test_a_pattern_goes_into_the_folders_that_it_matches(colours, tmp_path):
         (tmp_path / name).write_bytes(encode(colours))
     assert named(tmp_path, read_media([f"{tmp_path}/a*"])) == ["a1/x.png", "a2/sub/y.png"]
     assert named(tmp_path, read_media([f"{tmp_path}/a2/**"])) == ["a2/sub/y.png"]
+
+
+@pytest.mark.parametrize("address", ["http://example.org/a.jpg?size=large", "RTSP://10.0.0.1/live"])
+def test_an_address_among_the_files_is_told_what_it_may_be(address):
+    (fault,) = read_media([address])
+    assert fault.message == f"{address}: an address; name a camera or video with --camera, or download the photo"

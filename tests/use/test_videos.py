@@ -1,4 +1,4 @@
-"""Videos and cameras: every frame that can be read, then a line where some cannot."""
+"""Videos: every frame that can be read, when it is shown, then a line where some cannot be read."""
 
 import os
 
@@ -13,13 +13,14 @@ from tests.use.photos import write_video
 def test_a_video_gives_its_frames_in_order(video):
     frames = list(read_media([str(video)]))
     assert [frame.frame for frame in frames] == list(range(12))
-    assert {frame.rate for frame in frames} == {10.0}
+    assert {(frame.rate, frame.length) for frame in frames} == {(10.0, 12)}
+    assert [frame.seconds for frame in frames] == [round(0.1 * n, 3) for n in range(12)]
     np.testing.assert_allclose([frame.pixels.mean() for frame in frames], 20 * np.arange(12), atol=4)
 
 
 def test_every_third_frame(video):
     frames = list(read_media([str(video)], every=3))
-    assert [frame.frame for frame in frames] == [0, 3, 6, 9]
+    assert [(frame.frame, frame.seconds) for frame in frames] == [(0, 0), (3, 0.3), (6, 0.6), (9, 0.9)]
     np.testing.assert_allclose([frame.pixels.mean() for frame in frames], [0, 60, 120, 180], atol=4)
 
 
@@ -29,31 +30,6 @@ def test_a_video_without_frames_is_told(tmp_path, content, capfd):
     (fault,) = read_media([str(tmp_path / "x.mp4")])
     assert fault.message == f"{tmp_path}/x.mp4: no frame can be read; convert or copy it again"
     assert capfd.readouterr().err == ""  # OpenCV's own messages would stand between ours
-
-
-def test_no_camera_is_told(capfd):
-    (fault,) = read_media([], camera=97)
-    assert fault.message == "camera 97: no frame can be read; connect it, or name another with --camera"
-    assert capfd.readouterr().err == ""
-
-
-def test_a_camera_is_released_when_the_caller_stops(monkeypatch):
-    class Camera:
-        released = False
-        get, grab = (lambda self, key: 0.0), (lambda self: True)
-
-        def retrieve(self):
-            return True, np.array([[[1, 2, 3]]], np.uint8)
-
-        def release(self):
-            Camera.released = True
-
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera())
-    stream = read_media([], camera=0)
-    first = next(stream)
-    assert (first.source, first.frame, first.rate, first.pixels.tolist()) == ("camera 0", 0, 25.0, [[[3, 2, 1]]])
-    stream.close()
-    assert Camera.released
 
 
 KINDS = [("mp4", "mp4v"), ("avi", "MJPG"), ("mkv", "mp4v"), ("webm", "VP80"), ("wmv", "WMV2"), ("mpg", "PIM1")]
@@ -131,6 +107,7 @@ def test_frames_after_a_damage_keep_their_numbers(tmp_path):
     (tmp_path / "v.mp4").write_bytes(content)
     frames, _ = frames_and_faults(tmp_path / "v.mp4")
     assert [frame.frame for frame in frames][-3:] == [47, 48, 49]
+    assert [frame.seconds for frame in frames][-3:] == [1.88, 1.92, 1.96]
     assert np.abs(frames[-1].pixels.astype(int) - moving()[49]).mean() < 12  # a keyframe came before
 
 
@@ -142,6 +119,35 @@ def test_a_clip_that_was_trimmed_without_being_encoded_anew_is_whole(tmp_path):
     (tmp_path / "v.mp4").write_bytes(content)
     frames, faults = frames_and_faults(tmp_path / "v.mp4")
     assert (len(frames), faults) == (30, [])
+
+
+def unevenly(content):
+    """An mp4 of twelve frames whose first six come in half of the time, the others in one and a half of it."""
+    made = bytearray(content)
+    start = made.index(b"stts")  # version, count of entries, then (frames, ticks for each)
+    count, ticks = (int.from_bytes(made[start + at : start + at + 4], "big") for at in (12, 16))
+    assert count == 12
+    entries = [2, count // 2, ticks // 2, count // 2, ticks * 3 // 2]
+    made[start + 8 : start + 20] = b"".join(number.to_bytes(4, "big") for number in entries)
+    for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stts"):
+        place = made.index(box) - 4
+        made[place : place + 4] = (int.from_bytes(made[place : place + 4], "big") + 8).to_bytes(4, "big")
+    return bytes(made)
+
+
+def test_frames_of_uneven_time_have_the_time_that_the_container_gives(video):
+    video.write_bytes(unevenly(video.read_bytes()))
+    frames, faults = frames_and_faults(video)
+    expected = [*(0.05 * n for n in range(6)), *(0.3 + 0.15 * n for n in range(6))]
+    np.testing.assert_allclose([frame.seconds for frame in frames], expected, atol=2e-3)
+    assert not faults
+
+
+def test_where_no_clock_moves_on_frames_come_at_the_stated_rate(monkeypatch, tmp_path):
+    (tmp_path / "v.webm").write_bytes(b"x")
+    monkeypatch.setattr(cv2, "VideoCapture", lambda path: Uneven([0.0]))
+    frames, _ = frames_and_faults(tmp_path / "v.webm")
+    assert [frame.seconds for frame in frames] == pytest.approx([0.1 * n for n in range(30)], abs=1e-3)
 
 
 class Uneven:
