@@ -118,14 +118,15 @@ def _notes(copies: Copies | None, timeline: Path | None, drawn: int) -> Iterator
 @contextmanager
 def _progress() -> Iterator[Callable[[Picture], None]]:
     """A bar where stderr is a terminal: pictures, or the frames of a video with the time that is left."""
-    with tqdm(unit=" pictures", miniters=1, leave=False, disable=None) as bar:
+    # Answers come in batches: their mean rate says more than that of the last ones.
+    with tqdm(unit=" pictures", miniters=1, smoothing=0, leave=False, disable=None) as bar:
         before: Picture | None = None
 
         def moved_on(picture: Picture) -> None:
             nonlocal before
             if not picture.follows(before) and (picture.length or bar.total):
                 bar.reset()
-                bar.total = picture.length or None
+                bar.total, bar.unit = (picture.length, " frames") if picture.length else (None, " pictures")
                 bar.set_description(Path(picture.source).name if picture.length else "", refresh=False)
             bar.update((picture.frame or 0) + 1 - bar.n if picture.length else 1)
             before = picture

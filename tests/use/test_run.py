@@ -177,6 +177,7 @@ def test_a_terminal_shows_how_far_a_video_is_and_the_time_left(monkeypatch):
     said = sys.stderr.getvalue()
     assert "v.mp4:  70%" in said
     assert "7/10" in said
+    assert " frames/s" in said
     assert "<00:0" in said
 
 

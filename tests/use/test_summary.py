@@ -1,5 +1,6 @@
 """What a video showed, counted by hand."""
 
+import gc
 from dataclasses import replace
 
 import numpy as np
@@ -68,11 +69,12 @@ def test_one_frame_is_shown_for_as_long_as_the_rate_says():
 def test_of_very_many_tracks_those_that_were_seen_longest_are_kept(monkeypatch):
     monkeypatch.setattr(summary, "MOST", 5)
     monkeypatch.setattr(timeline, "MOST", 5)
-    kept = []
+    kept, held = [], []
 
     def found():
         for n in range(200):  # track 1 stays; of the others, each is seen in one frame
             yield frame(n, n * 10.0), [face(1, 0.9), face(n + 2, 0.1)]
+        held.extend(one for one in gc.get_objects() if isinstance(one, summary._Seen))
 
     for item, _ in summarised(found()):
         kept.append(item)
@@ -81,6 +83,7 @@ def test_of_very_many_tracks_those_that_were_seen_longest_are_kept(monkeypatch):
     assert video["tracks_left_out"] == 196
     assert (video["tracks"][0]["track"], video["tracks"][0]["frames"]) == (1, 200)
     assert len(kept[-1].timeline.tracks) <= 10
+    assert len(held) <= 12  # two lists of tracks, and the whole
     assert video["expressions"] == {"happy": 0.5, "sad": 0.5}  # the others still count in the whole
 
 
