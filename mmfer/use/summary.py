@@ -11,6 +11,7 @@ from mmfer.use.predictor import Face
 from mmfer.use.timeline import Timeline
 from mmfer.use.tracks import LOST
 
+TICK = 0.001  # seconds, the least that a frame is shown: times are told in these
 MOST = 1000  # tracks that are told, those that were seen longest: a camera may run for weeks
 
 
@@ -63,7 +64,7 @@ class _Video:
     everyone: _Seen = field(default_factory=lambda: _Seen(0, 0))
 
     def add(self, frame: Picture, faces: list[Face]) -> None:
-        self.lasts = _at(frame) - _at(self.frame)
+        self.lasts = max(_at(frame) - _at(self.frame), TICK)
         self.count()
         self.frame, self.faces, self.frames = frame, faces, self.frames + 1
 

@@ -87,6 +87,11 @@ def test_of_very_many_tracks_those_that_were_seen_longest_are_kept(monkeypatch):
     assert video["expressions"] == {"happy": 0.5, "sad": 0.5}  # the others still count in the whole
 
 
+def test_frames_that_come_at_the_same_time_are_counted_too():
+    (video,) = told([(frame(0, 0.0), [face(1, 0.9)]), (frame(1, 0.0), [face(2, 0.9)])])
+    assert [track["expressions"] for track in video["tracks"]] == [{"happy": 1, "sad": 0}] * 2
+
+
 @pytest.mark.parametrize("rate", [0.5, 30.0])
 def test_the_start_need_not_be_zero(rate):
     (video,) = told([(frame(n, 100 + n / rate), [face(1, 0.9)]) for n in range(4)])
