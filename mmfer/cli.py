@@ -1,5 +1,6 @@
 """The command `mmfer`: what one does with a trained network, and training away from the pipeline."""
 
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -110,6 +111,45 @@ def demo(
     from mmfer.use.demo import serve
 
     serve(weights, port, browser)
+
+
+@app.command(epilog="Ends with Ctrl-C. Needs FastAPI and uvicorn: pip install 'mmfer[serve]'.")
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    weights: Annotated[
+        Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
+    ] = None,
+    detector: Annotated[
+        Detector | None, typer.Option(help="What looks for faces; else yunet, or dlib where that is missing.")
+    ] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Least score of the detector; else weak faces are left out.")
+    ] = None,
+    min_pixels: Annotated[int, typer.Option(min=0, help="Least height of a face in pixels of the photo.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces, of each request.")] = 2,
+    max_mib: Annotated[int, typer.Option(min=1, help="Largest body of a request, MiB.")] = 32,
+    max_megapixels: Annotated[int, typer.Option(min=1, help="Largest photo.")] = 50,
+    max_photos: Annotated[int, typer.Option(min=1, help="Most photos of a request.")] = 64,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to receive a body, and again to answer it.")] = 60,
+    concurrency: Annotated[int, typer.Option(min=1, help="Requests that are answered at once.")] = 2,
+    waiting: Annotated[int, typer.Option(min=0, help="Requests that may wait; further ones get status 503.")] = 8,
+) -> None:
+    """Answer photos over HTTP: POST /predict, GET /health; the page /docs describes both, and tries them."""
+    require("fastapi", "fastapi_offline", "python_multipart", "uvicorn")
+    from mmfer.use.connections import listen
+
+    with listen(host, port) as listening:  # refused, if it cannot, before anything slow is imported
+        from mmfer.use.predictor import Predictor
+        from mmfer.use.server import Limits
+        from mmfer.use.server import serve as answer
+
+        limits = Limits(max_mib, max_megapixels, max_photos, timeout, concurrency, waiting)
+        predictor = Predictor.load(weights, workers, min_score, detector and detector.value, min_pixels)
+        place = f"[{host}]" if ":" in host else host
+        typer.echo(f"http://{place}:{listening.getsockname()[1]}: POST /predict, GET /health, pages at /docs")
+        with suppress(KeyboardInterrupt):  # the way to end it
+            answer(predictor, listening, limits)
 
 
 @app.command()

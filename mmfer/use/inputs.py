@@ -39,7 +39,7 @@ def as_picture(image: Any, name: str, bgr: bool = False) -> Picture:
     if isinstance(image, Picture):
         return image
     if isinstance(image, str) and image[:5].lower() == "data:":
-        return decode(_data(image, name), name)
+        return decode(data_url(image, name), name)
     if isinstance(image, str | os.PathLike):
         return _named_photo(os.fsdecode(image))
     if isinstance(image, Image.Image):
@@ -84,7 +84,7 @@ def _content(image: Any, name: str) -> bytes:
     return bytes(image)
 
 
-def _data(url: str, name: str) -> bytes:
+def data_url(url: str, name: str) -> bytes:
     """The bytes that a data URL holds (RFC 2397)."""
     head, comma, data = url.partition(",")
     try:

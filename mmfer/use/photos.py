@@ -94,14 +94,17 @@ def read_photo(path: Path) -> Picture:
     return decode(content, str(path))
 
 
-def decode(content: bytes, name: str) -> Picture:
-    """The bytes of a photo -> the photo, turned as EXIF says; `name` is its source, and what a MmferError says."""
+def decode(content: bytes, name: str, most: int | None = None) -> Picture:
+    """The bytes of a photo -> the photo, turned as EXIF says; `name` is its source, and what a MmferError says.
+
+    Refused is what has more pixels than `most`, or than can be decoded.
+    """
     if not content:
         raise MmferError(f"{name}: empty; copy or download it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large and of half broken photos; they are refused or read below
-            return _decode(content, name)
+            return _decode(content, name, most)
     except MmferError:
         raise
     except UnidentifiedImageError:
@@ -112,10 +115,10 @@ def decode(content: bytes, name: str) -> Picture:
         raise MmferError(f"{name}: truncated or damaged ({error}); copy or download it again") from None
 
 
-def _decode(content: bytes, name: str) -> Picture:
+def _decode(content: bytes, name: str, most: int | None) -> Picture:
     with _open(content) as image:
         (width, height), jpeg = image.size, isinstance(image, JpegImagePlugin.JpegImageFile)
-        limit = MAX_JPEG if jpeg else MAX_PIXELS
+        limit = min(MAX_JPEG if jpeg else MAX_PIXELS, most or MAX_JPEG)
         if width * height > limit:
             raise MmferError(f"{name}: {width} x {height} is more than {limit:,} pixels; scale it down")
         _draft(image)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 ABSENT = (
     "torch pandas pyarrow sklearn safetensors skops matplotlib jinja2 dvc mlflow kagglehub streamlit starlette onnx"
 )
-ABSENT += " onnx_ir onnxscript"
+ABSENT += " onnx_ir onnxscript fastapi fastapi_offline python_multipart uvicorn anyio h11"
 BLOCKED = f"import sys; sys.modules.update(dict.fromkeys({ABSENT.split()!r}))\n"
 
 
@@ -50,6 +50,7 @@ def test_the_doctor_finds_nothing_wrong_and_names_the_extra(tmp_path):
     ("arguments", "app", "package", "extra"),
     [
         (["demo"], "mmfer.cli", "streamlit", "demo"),
+        (["serve"], "mmfer.cli", "fastapi, fastapi_offline, python_multipart, uvicorn", "serve"),
         (["export", "onnx", WEIGHTS], "mmfer.cli", "onnx, onnxscript", "onnx"),
         (["synthetic"], "stages.clean", "pyarrow", "pipeline"),
         (["synthetic", "ours"], "stages.train", "pandas", "pipeline"),
