@@ -1,15 +1,11 @@
 """The body of a request to `mmfer serve` -> the photos in it: a photo as it is, the files of a form, or JSON."""
 
-import base64
 import json
 from collections.abc import AsyncGenerator, Mapping
 
 from starlette.datastructures import Headers, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-
-from mmfer.errors import MmferError
-from mmfer.use.inputs import data_url
 
 JSON, FORM, BYTES = "application/json", "multipart/form-data", "application/octet-stream"
 KINDS = f"image/* or {BYTES} (one photo), {FORM} (files), or {JSON}"
@@ -37,19 +33,6 @@ async def photos_in(body: bytes, headers: Headers, most: int) -> list[Sent]:
     if len(sent) > most:
         raise HTTPException(413, f"{len(sent)} photos, at most {most}; send them in several requests")
     return sent
-
-
-def content_of(photo: Sent) -> bytes:
-    """The bytes of a photo that was sent; MmferError if it is not base64."""
-    name, content = photo
-    if isinstance(content, bytes):
-        return content
-    if content[:5].lower() == "data:":
-        return data_url(content, name)
-    try:
-        return base64.b64decode("".join(content.split()), validate=True)
-    except ValueError as error:
-        raise MmferError(f"{name}: not base64 ({error}); encode the bytes of the photo") from None
 
 
 def _in_json(body: bytes, most: int) -> list[Sent]:

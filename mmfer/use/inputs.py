@@ -84,6 +84,16 @@ def _content(image: Any, name: str) -> bytes:
     return bytes(image)
 
 
+def from_text(text: str, name: str) -> bytes:
+    """The bytes of a photo that was sent as base64, in one line or several, or as a data URL."""
+    if text[:5].lower() == "data:":
+        return data_url(text, name)
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except ValueError as error:
+        raise MmferError(f"{name}: not base64 ({error}); encode the bytes of the photo") from None
+
+
 def data_url(url: str, name: str) -> bytes:
     """The bytes that a data URL holds (RFC 2397)."""
     head, comma, data = url.partition(",")

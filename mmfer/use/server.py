@@ -27,8 +27,9 @@ from mmfer import __version__
 from mmfer.config import FACE_PX
 from mmfer.errors import MmferError
 from mmfer.use.answers import answers
-from mmfer.use.bodies import BYTES, FORM, JSON, Sent, content_of, kind_of, photos_in
+from mmfer.use.bodies import BYTES, FORM, JSON, Sent, kind_of, photos_in
 from mmfer.use.connections import PatientProtocol
+from mmfer.use.inputs import from_text
 from mmfer.use.media import Fault
 from mmfer.use.output import as_dict
 from mmfer.use.photos import Picture, decode
@@ -210,7 +211,8 @@ def _decoded(sent: list[Sent], limits: Limits, deadline: float) -> Iterator[Pict
         if time.monotonic() > deadline:  # nobody waits any more
             raise TimeoutError
         try:
-            yield decode(content_of((name, content)), name, limits.megapixels * 1_000_000)
+            photo = from_text(content, name) if isinstance(content, str) else content
+            yield decode(photo, name, limits.megapixels * 1_000_000)
         except MmferError as error:
             yield Fault(name, str(error))
 

@@ -21,7 +21,8 @@ from packaging.requirements import Requirement
 
 from mmfer.errors import MmferError
 from mmfer.face.points import PARTS
-from mmfer.use.photos import decode
+from mmfer.use.inputs import from_text
+from mmfer.use.photos import Picture, decode
 from mmfer.use.predictor import Predictor
 
 NOT_SERVED = {"dvc", "kagglehub", "matplotlib", "scikit-image"}  # requirements of the pipeline alone
@@ -40,14 +41,31 @@ class PhotoModel(PythonModel):
         """Answer the photos one by one: of large ones no two are in memory."""
         return [self._answer(content, f"photo {row}") for row, content in enumerate(model_input["image"])]
 
-    def _answer(self, content: bytes, name: str) -> dict[str, Any]:
+    def _answer(self, sent: Any, name: str) -> dict[str, Any]:
         try:
-            if not isinstance(content, bytes):
-                raise MmferError(f"{name}: {type(content).__name__}, expected the bytes of a photo; read its file")
-            (faces,) = self.predictor.predict([decode(content, name)])
+            (faces,) = self.predictor.predict([_opened(sent, name)])
         except MmferError as error:
             return {"error": str(error)}
         return {"faces": [face.as_dict() for face in faces]}
+
+
+def _opened(sent: Any, name: str) -> Picture:
+    """A photo as its bytes; or as base64, which MLflow decodes in some of its JSON forms and leaves in others."""
+    sent = sent[0] if isinstance(sent, list) and len(sent) == 1 else sent  # a row of one column
+    if isinstance(sent, str):
+        return decode(from_text(sent, name), name)
+    if not isinstance(sent, bytes):
+        raise MmferError(f"{name}: {type(sent).__name__}, expected the bytes of a photo; read its file")
+    try:
+        return decode(sent, name)
+    except MmferError:
+        try:
+            content = from_text(sent.decode("ascii"), name)
+        except (MmferError, UnicodeDecodeError):
+            content = b""
+        if not content:
+            raise
+        return decode(content, name)
 
 
 def signature(classes: list[str]) -> ModelSignature:

@@ -95,12 +95,12 @@ def test_a_registered_model_answers_as_its_folder_does(root, photo, name, folder
 def test_a_photo_that_cannot_be_read_is_an_error_in_its_place(root, photo, monkeypatch):
     blank = cv2.imencode(".png", np.full((90, 90), 128, np.uint8))[1].tobytes()
     model = mlflow.pyfunc.load_model(ALIASED.format("tiny-svm"))
-    answers = ask(model, photo, b"", b"no photo", photo[:900], "text", blank, photo)
-    assert [list(answer) for answer in answers] == [["faces"], *[["error"]] * 4, ["faces"], ["faces"]]
-    assert answers[5] == {"faces": []}
-    assert answers[0] == answers[6]
-    errors = [answer["error"] for answer in answers[1:5]]
-    assert [error.split(":")[0] for error in errors] == ["photo 1", "photo 2", "photo 3", "photo 4"]
+    answers = ask(model, photo, b"", b"no photo", photo[:900], "a text", 5, b"AAAA", blank, photo)
+    assert [list(answer) for answer in answers] == [["faces"], *[["error"]] * 6, ["faces"], ["faces"]]
+    assert answers[7] == {"faces": []}
+    assert answers[0] == answers[8]
+    errors = [answer["error"] for answer in answers[1:7]]
+    assert [error.split(":")[0] for error in errors] == [f"photo {number}" for number in range(1, 7)]
     assert not any("\n" in error for error in errors)
     monkeypatch.setattr(photos, "MAX_JPEG", 128 * 127)
     assert "128 x 128 is more than" in ask(model, photo)[0]["error"]
@@ -237,13 +237,28 @@ def wait_for(address, seconds=90):
     raise TimeoutError(Path("serve.log").read_text())
 
 
-def test_the_served_model_answers_over_http(address, photo):
-    assert wait_for(address) == 200
-    records = [{"image": base64.b64encode(content).decode()} for content in (photo, b"no photo")]
-    body = json.dumps({"dataframe_records": records}).encode()
-    request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": "application/json"})
+def invoke(address, body, kind):
+    request = urllib.request.Request(f"{address}/invocations", body.encode(), {"Content-Type": kind})
     with urllib.request.urlopen(request, timeout=60) as response:
-        good, bad = json.load(response)["predictions"]
+        return json.load(response)["predictions"]
+
+
+def test_the_served_model_answers_every_form_of_a_request_alike(address, photo):
+    assert wait_for(address) == 200
+    texts = [base64.b64encode(content).decode() for content in (photo, b"no photo", photo)]
     (expected,) = ask(mlflow.pyfunc.load_model(ALIASED.format("tiny-svm")), photo)
-    assert good == expected
-    assert list(bad) == ["error"]
+    assert len(expected["faces"]) == 1
+    forms = {
+        "dataframe_records": [{"image": text} for text in texts],
+        "dataframe_split": {"columns": ["image"], "data": [[text] for text in texts]},
+        "instances": [{"image": text} for text in texts],
+        "inputs": {"image": texts},
+    }
+    bodies = [(json.dumps({name: content}), "application/json") for name, content in forms.items()]
+    bodies += [(json.dumps({"instances": given}), "application/json") for given in (texts, [[text] for text in texts])]
+    bodies += [(json.dumps({"inputs": texts}), "application/json"), ("\n".join(["image", *texts]), "text/csv")]
+    for body, kind in bodies:
+        first, bad, last = invoke(address, body, kind)
+        assert (first, last) == (expected, expected), body[:40]
+        assert list(bad) == ["error"]
+        assert bad["error"].startswith("photo 1: not a photo that can be read")
