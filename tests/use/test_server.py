@@ -348,6 +348,7 @@ def test_what_takes_too_long_is_given_up(monkeypatch):
                 status, headers, said = request.result()
                 assert (status, said["error"][:21]) == (503, "no answer within 0.5 ")
                 assert "retry-after" in headers
+        assert predictor.at_once == 1  # the first photo is still at work
         predictor.go.set()
         assert ask(port, PNG)[0] == 200
         assert len(predictor.asked) == 2  # neither the second photo nor the second request was begun
