@@ -4,7 +4,7 @@
 #   OUT=results sh benchmarks/gpu.sh PACK [MINUTES [PROBE_SECONDS [further options of mmfer train]]]
 #
 # MINUTES (12) hold for all of it; the same command goes on afterwards if OUT/../campaign is kept. PROBE_SECONDS (20) are
-# spent on each system before the first training, beside its compilation: 0 where the time is short. Packages that are
+# spent on each system before the first training: 0 where the time is short. PROCESSES (1) share the list. Packages that are
 # missing are taken from wheels in the folder `wheels` beside this repository's files, if it is there. OUT gets
 # campaign.csv, log.txt and at most four zips of 15 MiB for `mmfer unpack`, renewed after each training.
 set -u
@@ -42,8 +42,19 @@ import torch
 gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none: the CPU is used"
 print("torch", torch.__version__, "CUDA", torch.version.cuda, "GPU", gpu, flush=True)
 PY
-  "$python" -u -m mmfer train "$pack" --params comparison_gpu --order docs/params/orders/comparison_gpu.yaml \
-    --out "$work" --minutes "$minutes" --probe "$probe" --weights float16 --zips "$out" --zip-mib 15 --zip-count 4 "$@"
-  echo "exit code $?"
+  train() {
+    "$python" -u -m mmfer train "$pack" --params comparison_gpu --order docs/params/orders/comparison_gpu.yaml \
+      --out "$work" --minutes "$minutes" --weights float16 "$@"
+  }
+  number=1
+  while [ $number -lt "${PROCESSES:-1}" ]; do
+    train --probe 0 "$@" > "$out/log-$number.txt" 2>&1 &
+    number=$((number + 1))
+  done
+  train --probe "$probe" --zips "$out" --zip-mib 15 --zip-count 4 "$@"
+  code=$?
+  wait # the others may have finished models since
+  train --probe 0 --minutes 0 --zips "$out" --zip-mib 15 --zip-count 4 "$@" | tail -n 1
+  echo "exit code $code"
 } 2>&1 | tee -a "$out/log.txt"
 [ "$(tail -n 1 "$out/log.txt")" = "exit code 0" ]
