@@ -19,19 +19,20 @@ FACE_PX = 48  # side of every face image
 
 
 class Block(BaseModel):
-    """A block of parameters: unknown keys and wrong types are refused, values never change."""
+    """A block of parameters: unknown keys, wrong types and infinite numbers are refused, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Width = Annotated[int, Field(ge=1, le=2**16)]  # of a layer
 
 
 class SyntheticSource(Block):
     """Rendered faces; see mmfer.data.synthetic.faces."""
 
     kind: Literal["synthetic"] = "synthetic"
-    faces: int = Field(2800, ge=70, description="images in all")
+    faces: int = Field(2800, ge=70, le=10_000_000, description="images in all")
     identities: int = Field(200, ge=14, description="people; no person is in two splits")
     val_share: float = Field(0.15, gt=0, lt=0.5, description="share of the people in the validation split")
     test_share: float = Field(0.25, gt=0, lt=0.5, description="share of the people in the test split")
@@ -39,7 +40,7 @@ class SyntheticSource(Block):
     blends: float = Field(0.15, ge=0, le=1, description="share of faces that mix two expressions")
     occluders: float = Field(0.05, ge=0, le=1, description="share of faces with a hand, scarf or bar before them")
     non_faces: float = Field(0.01, ge=0, le=0.5, description="share of images that show no face")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _everybody_has_a_face_and_every_part_people(self) -> "SyntheticSource":
@@ -65,7 +66,7 @@ class Fer2013Source(Block):
     holdout: float = Field(
         0.1, gt=0, lt=0.5, description="share of Training that validates where PrivateTest is absent"
     )
-    seed: int = Field(0, ge=0, description="draws the held-out part")
+    seed: Seed = Field(0, description="draws the held-out part")
 
 
 class CkplusSource(Block):
@@ -78,7 +79,7 @@ class CkplusSource(Block):
     split: Literal["subject", "random"] = Field(
         "subject", description="or random, where people leak from training to test"
     )
-    seed: int = Field(0, ge=0, description="draws the folds")
+    seed: Seed = Field(0, description="draws the folds")
 
 
 class FerplusSource(Block):
@@ -113,7 +114,7 @@ class HideParams(Block):
     """Variants of training faces in which a part of the face is hidden; see mmfer.face.occlude."""
 
     variants: int = Field(0, ge=0, le=100, description="of each training face, a part of it hidden; 0: none")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class AugmentParams(Block):
@@ -134,7 +135,7 @@ class AugmentParams(Block):
     hidden: float = Field(
         0.0, ge=0, le=1, description="share of copies made of a variant with a part of the face hidden (block hide)"
     )
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class ExtractParams(Block):
@@ -162,13 +163,13 @@ class ExtractParams(Block):
 class TrainParams(Block):
     """The training loop; the defaults are the paper's setting (4.1)."""
 
-    epochs: int = Field(500, ge=1, description="the paper's '500 iterations'")
+    epochs: int = Field(500, ge=1, le=1_000_000, description="the paper's '500 iterations'")
     copies: int | None = Field(None, ge=1, description="copies of each face that it sees, the first ones; empty: all")
     samples_per_epoch: int | None = Field(None, ge=1, description="rows drawn per epoch; empty: every row")
     max_minutes: float | None = Field(
         None, gt=0, description="after which training pauses till the next call; empty: off"
     )
-    batch_size: int = Field(128, ge=2)
+    batch_size: int = Field(128, ge=2, le=2**20)
     optimizer: Literal["adam", "sgd"] = Field("adam", description="or sgd, with Nesterov's momentum beta1")
     learning_rate: float = Field(0.001, gt=0, lt=10)
     beta1: float = Field(0.9, ge=0, lt=1)
@@ -217,8 +218,8 @@ class EvaluateParams(Block):
     rotate_deg: float = Field(5.0, ge=0, le=180)
     shift_px: float = Field(2.0, ge=0, le=24)
     scale: float = Field(0.05, ge=0, lt=0.9)
-    bootstrap: int = Field(1000, ge=100, description="resamples for confidence intervals")
-    seed: int = Field(0, ge=0)
+    bootstrap: int = Field(1000, ge=100, le=100_000, description="resamples for confidence intervals")
+    seed: Seed = 0
 
 
 class PerturbParams(Block):
@@ -232,7 +233,7 @@ class PerturbParams(Block):
     rotate_deg: float = Field(20.0, ge=0, le=90)
     shift_px: float = Field(6.0, ge=0, le=24)
     severities: list[Annotated[int, Field(ge=1, le=5)]] = Field([1, 2, 3, 4, 5], description="of each corruption")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class StudyParams(Block):
@@ -241,7 +242,7 @@ class StudyParams(Block):
     reference: str = Field("ours", description="system that is compared with each other one")
     baseline: str = Field("svm", description="system by whose errors under corruption the others' are divided")
     faces_per_class: int = Field(3, ge=1, le=10, description="example faces in figure 2")
-    seed: int = Field(0, ge=0, description="draws the example faces")
+    seed: Seed = Field(0, description="draws the example faces")
 
 
 class Defaults(Block):
@@ -347,8 +348,8 @@ def read_yaml(path: str | Path) -> Any:
         return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MmferError(f"{path}: not found; run from the folder that holds dvc.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MmferError(f"{path}: not YAML: {error}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 99, bytes, 20,000 brackets
+        raise MmferError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
 
 
 def check(model: type[Block], content: Any, where: str) -> Any:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pydantic import Field
 from torch import nn
 
-from mmfer.config import Block
+from mmfer.config import Block, Width
 from mmfer.systems import register
 from mmfer.systems.layers import Chain
 
@@ -17,7 +17,7 @@ from mmfer.systems.layers import Chain
 class AgrawalParams(Block):
     """The defaults are their Model1; 32, 64, 128, 128 filters make Model2."""
 
-    filters: list[int] = Field([32, 32, 32, 32], min_length=1, max_length=5, description="of each constituent")
+    filters: list[Width] = Field([32, 32, 32, 32], min_length=1, max_length=5, description="of each constituent")
     norm: bool = Field(True, description="batch norm after each convolution")
 
 

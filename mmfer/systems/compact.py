@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
+from mmfer.config import Width
 from mmfer.systems import register
 from mmfer.systems.fusion import BranchParams, Modality, ModalityFusion
 from mmfer.systems.layers import residual_stages
@@ -17,12 +18,12 @@ from mmfer.systems.layers import residual_stages
 class CompactParams(BranchParams):
     """Widths of the branches."""
 
-    channels: list[int] = Field([40, 80, 160], min_length=1, max_length=4, description="of the residual stages")
+    channels: list[Width] = Field([40, 80, 160], min_length=1, max_length=4, description="of the residual stages")
     blocks: int = Field(2, ge=1, description="residual blocks of each stage")
     stem_stride: Literal[1, 2] = Field(2, description="2: the face is halved at once, several times cheaper")
     squeeze: int = Field(8, ge=1, description="reduction of the squeeze-and-excitation layer")
-    landmarks_hidden: list[int] = Field([256, 128], min_length=1)
-    hog_hidden: list[int] = Field([512, 128], min_length=1)
+    landmarks_hidden: list[Width] = Field([256, 128], min_length=1)
+    hog_hidden: list[Width] = Field([512, 128], min_length=1)
     dropout: float = Field(0.3, ge=0, lt=1, description="after each branch")
     withhold: dict[Modality, Annotated[float, Field(ge=0, lt=1)]] = Field(
         {"landmarks": 0.3, "hog": 0.5}, description="share of training samples from which a branch is withheld"

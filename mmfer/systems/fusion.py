@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from mmfer.config import Block
+from mmfer.config import Block, Width
 from mmfer.systems.layers import Network
 
 Modality = Literal["image", "landmarks", "hog"]
@@ -19,8 +19,8 @@ class BranchParams(Block):
     """What the parameters of systems with these branches have in common; each has widths of its own."""
 
     branches: list[Modality] = Field(["image", "landmarks", "hog"], min_length=1)
-    landmarks_hidden: list[int] = Field(min_length=1)
-    hog_hidden: list[int] = Field(min_length=1)
+    landmarks_hidden: list[Width] = Field(min_length=1)
+    hog_hidden: list[Width] = Field(min_length=1)
     dropout: float = Field(ge=0, lt=1)
 
     @field_validator("branches")

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
-from mmfer.config import FACE_PX
+from mmfer.config import FACE_PX, Width
 from mmfer.systems import register
 from mmfer.systems.fusion import BranchParams, ModalityFusion, stack
 from mmfer.systems.layers import attention
@@ -20,14 +20,14 @@ from mmfer.systems.layers import attention
 class OursParams(BranchParams):
     """The defaults are the paper's, where it gives a value."""
 
-    channels: list[int] = Field(
+    channels: list[Width] = Field(
         [64, 128, 256], min_length=1, max_length=5, description="paper: three, widths not given"
     )
     attention: Literal["cbam", "channel", "spatial", "none"] = "cbam"
     reduction: int = Field(16, ge=1, description="of the channel gate's hidden layer; paper: not given")
-    image_hidden: list[int] = Field([4096, 1024, 128], min_length=1)
-    landmarks_hidden: list[int] = Field([1024, 128], min_length=1)
-    hog_hidden: list[int] = Field([4096, 1024, 128], min_length=1)
+    image_hidden: list[Width] = Field([4096, 1024, 128], min_length=1)
+    landmarks_hidden: list[Width] = Field([1024, 128], min_length=1)
+    hog_hidden: list[Width] = Field([4096, 1024, 128], min_length=1)
     dropout: float = Field(0.2, ge=0, lt=1, description="after each branch; paper: 'particularly reduced'")
     fusion: Literal["feature", "class_fc", "class_mean"] = Field(
         "feature", description="of the branches' vectors, or of their class scores (ablation)"

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from mmfer.config import Width
 from mmfer.face.points import PARTS
 from mmfer.systems import register
 from mmfer.systems.fusion import BranchParams, Modality, ModalityFusion
@@ -25,13 +26,13 @@ class SeFusionParams(BranchParams):
     stem: Literal["halved", "space_to_depth", "full"] = Field(
         "space_to_depth", description="3x3 of stride 2; or of 2x2 pixels as 4 channels; or full, of stride 1"
     )
-    channels: list[int] = Field([48, 96, 192, 320], min_length=1, max_length=4, description="of the residual stages")
+    channels: list[Width] = Field([48, 96, 192, 320], min_length=1, max_length=4, description="of the residual stages")
     blocks: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 2, 1], description="residual blocks of each stage")
     squeezed: int = Field(2, ge=0, description="last stages with squeeze-and-excitation")
     squeeze: int = Field(8, ge=1, description="reduction of the squeeze-and-excitation layer")
     pooling: Literal["mean", "mean_max"] = Field("mean_max", description="of the last maps; mean and maximum joined")
-    landmarks_hidden: list[int] = Field([256, 128], min_length=1)
-    hog_hidden: list[int] = Field([512, 128], min_length=1)
+    landmarks_hidden: list[Width] = Field([256, 128], min_length=1)
+    hog_hidden: list[Width] = Field([512, 128], min_length=1)
     dropout: float = Field(0.4, ge=0, lt=1, description="after each branch")
     withhold: dict[Modality, Annotated[float, Field(ge=0, lt=1)]] = Field(
         {"landmarks": 0.3, "hog": 0.5}, description="share of training samples from which a branch is withheld"

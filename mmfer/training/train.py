@@ -22,6 +22,7 @@ from mmfer.data.splits import Rows, first_copies, folds_of, split_rows
 from mmfer.errors import MmferError
 from mmfer.face.prepare import prepare
 from mmfer.files import new_folder, write_json
+from mmfer.systems import system_params
 from mmfer.training import processes
 from mmfer.training.calibration import COVERAGE, fit_temperature, least_probability
 from mmfer.training.device import choose_device, conditions
@@ -104,6 +105,7 @@ def train_all(
 
 def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Training]:
     """All trainings of one system on the data set in a folder: each fold with each seed."""
+    system_params(*system)  # what is wrong with it is said before any work
     faces = open_faceset(data / "augmented", needs=("images",))
     values = open_faceset(data / "features", needs=("landmarks", "hog", "visible"))
     check_made_of(values, faces)
