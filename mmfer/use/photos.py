@@ -85,6 +85,8 @@ class Picture:
 def read_photo(path: Path) -> Picture:
     """A photo, turned as EXIF says; MmferError if it cannot be read."""
     try:
+        if path.exists() and not path.is_file():  # a pipe or device may never end
+            raise MmferError(f"{path}: no file; name a photo, or give `-` to read it from standard input")
         content = path.read_bytes()
     except FileNotFoundError:
         raise MmferError(f"{path}: no such file; correct the path") from None

@@ -5,6 +5,8 @@ Nothing in them is trusted: member names, sizes and contents are checked, and a 
 
 import gzip
 import hashlib
+import io
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from typing import IO, cast
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmfer.config import FACE_PX
 from mmfer.errors import MmferError
@@ -32,6 +35,14 @@ CHUNK = 256  # images that a thread decodes at a time
 TABLES = (".csv", ".csv.gz")
 # The last: a compression that Python lacks.
 DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
+
+
+def source_path(text: str) -> Path:
+    """The path that params.yaml gives, ~ as the shell reads it; MmferError where it names an unknown user's home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise MmferError(f"{text}: {error}; correct source.path in params.yaml") from None
 
 
 @dataclass(frozen=True)
@@ -72,13 +83,15 @@ def open_archive(path: Path) -> Iterator[Archive]:
     """Open a zip, a folder or a .csv file; MmferError where it is missing, truncated, hostile or something else."""
     if not path.exists():
         raise MmferError(f"{path}: not found; correct source.path in params.yaml")
+    if not path.is_dir() and not path.is_file():  # a pipe or device: it may never end
+        raise MmferError(f"{path}: neither a file nor a folder; correct source.path in params.yaml")
     if path.is_dir():
         files = [file for file in files_below(path) if file.is_file()]  # train and test may be links to another disk
         yield Archive(path, {file.relative_to(path).as_posix(): _size(file) for file in files}, _folder_opener(path))
     elif zipfile.is_zipfile(path):
         try:
             archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+        except DAMAGE as error:
             raise MmferError(f"{path}: damaged zip ({error}); download it again") from None
         with archive:
             members = _check_members(path, archive.infolist())
@@ -146,6 +159,8 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipf
         if member.flag_bits & 1:
             raise MmferError(f"{path}: {name} is encrypted; unpack the archive and name the folder")
         if not member.is_dir() and not any(map(is_junk, PurePosixPath(name).parts)):
+            if name in found:
+                raise MmferError(f"{path}: {name} is in it twice; make the zip again, or unpack it and name the folder")
             found[name] = member
     return found
 
@@ -187,7 +202,12 @@ def read_faces(archive: Archive, names: list[str], workers: int) -> tuple[np.nda
 
 
 def decode_grey(data: bytes, where: str) -> tuple[np.ndarray, bool]:
-    """Encoded image -> (grey uint8 (H, W), whether it had colours); MmferError where it is broken or not 8 bit."""
+    """Encoded image -> (grey uint8 (H, W), whether it had colours); MmferError where it is broken or not 8 bit.
+
+    One of more pixels than any frame has is refused before it is decoded.
+    """
+    if _pixels(data) > MAX_FRAME_PIXELS:
+        raise MmferError(f"{where}: more than {MAX_FRAME_PIXELS:,} pixels; check that this is the dataset you mean")
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_whole(data) else None
     if image is None:
         raise MmferError(f"{where}: not an image that can be decoded; download the dataset again or remove the file")
@@ -198,6 +218,19 @@ def decode_grey(data: bytes, where: str) -> tuple[np.ndarray, bool]:
     if image.shape[2] == 2 or np.ptp(image[..., :3], axis=2).max() == 0:  # grey with alpha, or grey stored as colours
         return image[..., 0], False
     return cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY), True
+
+
+def _pixels(data: bytes) -> int:
+    """Pixels that an image says it has; 0 where Pillow does not know the format, which is left to OpenCV."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return image.width * image.height
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
+        return MAX_FRAME_PIXELS + 1
+    except Exception:  # damaged in one of many ways
+        return 0
 
 
 def _is_whole(data: bytes) -> bool:

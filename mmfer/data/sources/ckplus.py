@@ -10,7 +10,7 @@ Three last frames of each of the 327 sequences that have an expression: 981 imag
 import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -23,12 +23,12 @@ from mmfer.data.faceset import digests, new_index
 from mmfer.data.sources import kaggle
 from mmfer.data.sources.archives import (
     MAX_FRAME_BYTES,
-    MAX_FRAME_PIXELS,
     Archive,
     decode_grey,
     file_md5,
     open_archive,
     read_faces,
+    source_path,
 )
 from mmfer.data.sources.classes import check_counts, class_number
 from mmfer.data.sources.tables import read_table, table_columns
@@ -51,7 +51,7 @@ def read_ckplus(source: CkplusSource, workers: int) -> tuple[pd.DataFrame, np.nd
     Every row is in the split train; `fold` says which training tests it. index.attrs["notes"] lists what a reader of
     results must know. MmferError where the source is not readable as CK+, or has no persons and split is subject.
     """
-    path = Path(source.path).expanduser() if source.path else kaggle.download(source.kaggle, "ckplus")
+    path = source_path(source.path) if source.path else kaggle.download(source.kaggle, "ckplus")
     with open_archive(path) as archive:
         rows, images, notes = _read_rows(archive, workers)
     md5 = file_md5(path)
@@ -186,8 +186,6 @@ def _cut_frame(archive: Archive, name: str) -> tuple[np.ndarray, bool]:
     """A whole frame -> its largest face, uint8 (48, 48), and whether there is one; else the largest centred square."""
     grey, _ = decode_grey(archive.read(name, MAX_FRAME_BYTES), f"{archive.path}: {name}")
     height, width = grey.shape
-    if height * width > MAX_FRAME_PIXELS:
-        raise MmferError(f"{archive.path}: {name} is {width}x{height}, too large for a frame of CK+; remove it")
     boxes, _ = find_boxes(grey, 0.0)
     if len(boxes):
         largest = boxes[np.argmax(boxes[:, 2] - boxes[:, 0])]

@@ -11,7 +11,7 @@ absent, PublicTest is the test set and a part of Training validates.
 """
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from mmfer.config import Fer2013Source
 from mmfer.data.duplicates import hold_out
 from mmfer.data.faceset import digests, new_index
 from mmfer.data.sources import kaggle
-from mmfer.data.sources.archives import Archive, file_md5, open_archive, read_faces
+from mmfer.data.sources.archives import Archive, file_md5, open_archive, read_faces, source_path
 from mmfer.data.sources.classes import check_counts, class_number
 from mmfer.data.sources.tables import check_columns, read_table, table_columns
 from mmfer.errors import MmferError
@@ -51,7 +51,7 @@ def read_fer2013(source: Fer2013Source, workers: int) -> tuple[pd.DataFrame, np.
     The index has `usage`, the official part; index.attrs["notes"] lists what a reader of results must know.
     MmferError where the source is not readable as FER2013 as a whole.
     """
-    path = Path(source.path).expanduser() if source.path else kaggle.download(source.kaggle, "fer2013")
+    path = source_path(source.path) if source.path else kaggle.download(source.kaggle, "fer2013")
     with open_archive(path) as archive:
         rows, images, notes = _read_rows(archive, workers)
     md5 = file_md5(path)

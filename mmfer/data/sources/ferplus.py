@@ -10,14 +10,14 @@ half of the votes that do count are for; images without one, or where it is unkn
 What is left of the votes for the eight classes, as shares, is the distribution that `votes_<class>` of the index holds.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
 from mmfer.config import FerplusSource
 from mmfer.data.faceset import digests, new_index
-from mmfer.data.sources.archives import Archive, open_archive
+from mmfer.data.sources.archives import Archive, open_archive, source_path
 from mmfer.data.sources.classes import check_counts
 from mmfer.data.sources.fer2013 import official_part, official_tables, read_official
 from mmfer.data.sources.tables import read_rows, table_columns
@@ -49,7 +49,7 @@ def read_ferplus(source: FerplusSource, workers: int) -> tuple[pd.DataFrame, np.
     """
     if source.path is None:
         raise MmferError("params.yaml: source.path: FER+ needs fer2013.csv; name it, or a folder or zip that holds it")
-    with open_archive(Path(source.path).expanduser()) as archive:
+    with open_archive(source_path(source.path)) as archive:
         rows, images = _read_faces(archive)
         votes = count_votes(_read_votes(*_find_votes(archive, source.votes), rows["usage"].tolist()))
     winner = majority(votes)
@@ -109,7 +109,7 @@ def _find_votes(archive: Archive, given: str | None) -> tuple[Archive, str]:
     within = [name for name in archive.sizes if PurePosixPath(name).name.lower() == VOTES]
     if given is None and within:
         return archive, within[0]
-    path = Path(given).expanduser() if given else archive.path.with_name(VOTES)
+    path = source_path(given) if given else archive.path.with_name(VOTES)
     if not path.is_file() or path.suffix.lower() != ".csv":
         raise MmferError(
             f"{path}: no such .csv file; take {VOTES} from github.com/microsoft/FERPlus and name it in source.votes"

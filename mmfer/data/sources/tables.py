@@ -16,6 +16,7 @@ from mmfer.data.sources.archives import TABLES, Archive
 from mmfer.errors import MmferError
 
 PIXELS = FACE_PX * FACE_PX
+MAX_LINE = 128 << 10  # characters; the pixels of a face take 12 thousand at most
 CHUNK = 1024  # rows that are collected before they become one array
 
 
@@ -79,14 +80,23 @@ def _open_rows(archive: Archive, name: str) -> Iterator[Any]:
     try:
         with archive.open(name) as file:
             text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            first = [text.readline()]
+            lines = _lines(text)
+            first = [next(lines, "")]
             while first[-1].isspace():
-                first.append(text.readline())
+                first.append(next(lines, ""))
             # Spreadsheets write semicolons where the comma is for decimals.
             delimiter = max(",;\t", key=first[-1].count)
-            yield csv.reader(chain(first, text), delimiter=delimiter)
-    except (csv.Error, UnicodeDecodeError) as error:  # a line without end is refused at 128 KiB
+            yield csv.reader(chain(first, lines), delimiter=delimiter)
+    except (csv.Error, UnicodeDecodeError) as error:
         raise MmferError(f"{archive.path}: {name} is not a CSV file of faces ({error}); download it again") from None
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    """Lines of a table; a longer one than any of faces is refused before it is in memory."""
+    while line := text.readline(MAX_LINE):
+        if len(line) == MAX_LINE:
+            raise csv.Error(f"a line of {MAX_LINE:,} characters or more")
+        yield line
 
 
 def _read_header(rows: Any) -> list[str]:
@@ -104,7 +114,7 @@ def _parse_pixels(text: str, where: str) -> np.ndarray:
         # numpy stops at the first thing that is no number and only warns
         warnings.simplefilter("error", DeprecationWarning)
         try:
-            values = np.fromstring(text, dtype=np.int32, sep=" ")
+            values = np.fromstring(text, dtype=np.int64, sep=" ")
         except (DeprecationWarning, ValueError):
             raise MmferError(f"{where}: pixels hold something that is no number; download it again") from None
     if values.size != PIXELS:
@@ -116,6 +126,6 @@ def _parse_pixels(text: str, where: str) -> np.ndarray:
 
 def _parse_label(text: str, labels: int, where: str) -> int:
     label = text.strip().removesuffix(".0")  # as pandas writes whole numbers of a column that once had gaps
-    if not label.isascii() or not label.isdigit() or int(label) >= labels:
+    if not label.isascii() or not label.isdigit() or len(label) > 4 or int(label) >= labels:
         raise MmferError(f"{where}: unknown label {text!r}, 0 to {labels - 1} expected; correct or remove the line")
     return int(label)

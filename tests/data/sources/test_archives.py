@@ -1,13 +1,16 @@
 """Zips, folders and single files read alike; what an archive may not hold; images of any encoding."""
 
 import hashlib
+import io
+import os
 import zipfile
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from mmfer.data.sources.archives import decode_grey, file_md5, open_archive, read_faces
+from mmfer.data.sources.archives import decode_grey, file_md5, open_archive, read_faces, source_path
 from mmfer.errors import MmferError
 
 
@@ -103,6 +106,44 @@ def test_damaged_members_are_named(folder):
     path.write_bytes(data)
     with open_archive(path) as archive, pytest.raises(MmferError, match=r"a/2\.png is damaged .*download"):
         archive.read("a/2.png", 1 << 20)
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", None)
+    for side in (3000, 20_000):  # the second is more than Pillow opens without a word
+        content = io.BytesIO()
+        Image.new("1", (side, side)).save(content, "png")
+        assert len(content.getvalue()) < 64 << 10
+        with pytest.raises(MmferError, match=r"^a\.png: more than 4,194,304 pixels"):
+            decode_grey(content.getvalue(), "a.png")
+
+
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with (
+        pytest.raises(MmferError, match=r"pipe\.csv: neither a file nor a folder"),
+        open_archive(tmp_path / "pipe.csv"),
+    ):
+        pass
+
+
+def test_a_zip_for_another_program_and_a_name_that_is_in_it_twice_are_refused(folder):
+    path = pack(folder)
+    whole = path.read_bytes()
+    at = whole.find(b"PK\1\2")
+    path.write_bytes(whole[: at + 6] + b"\xad\x00" + whole[at + 8 :])  # version 17.3 is needed to extract
+    with pytest.raises(MmferError, match=r"damaged zip .*17\.3"), open_archive(path):
+        pass
+    path.write_bytes(whole)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("a/2.png", b"another")
+    with pytest.raises(MmferError, match=r"a/2\.png is in it twice"), open_archive(path):
+        pass
+
+
+def test_the_home_of_a_user_that_is_not_there_is_named():
+    with pytest.raises(MmferError, match=r"~nobody-of-that-name/a\.zip: .*correct source\.path"):
+        source_path("~nobody-of-that-name/a.zip")
 
 
 def test_folders_that_are_links_are_read_once(folder, faces, tmp_path):

@@ -1,6 +1,7 @@
 """CSV files of faces: what is written is what is read; a wrong line is named by its number."""
 
 import gzip
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -51,6 +52,34 @@ def test_the_line_of_a_wrong_label_is_named(tmp_path, rng):
     path = write(tmp_path / "f.csv", rng.integers(0, 256, (3, 48, 48)), [0, 7, 0])
     with open_archive(path) as archive, pytest.raises(MmferError, match=r"f\.csv, line 3: unknown label '7', 0 to 6"):
         read_table(archive, "f.csv", 7)
+
+
+@pytest.mark.parametrize("value", ["256", "-1", str(2**32), str(2**64 + 5)])
+def test_a_pixel_out_of_range_is_named_however_far_it_is(tmp_path, value):
+    path = tmp_path / "f.csv"
+    path.write_text(f"emotion,pixels\n0,{'7 ' * 2303}{value}\n")
+    with (
+        open_archive(path) as archive,
+        pytest.raises(MmferError, match=r"line 2: pixels from .*0 to 255 expected"),
+    ):
+        read_table(archive, "f.csv", 7)
+
+
+def test_a_label_of_many_digits_is_unknown(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text(f"emotion,pixels\n{'1' * 5000},{'7 ' * 2304}\n")
+    with open_archive(path) as archive, pytest.raises(MmferError, match=r"f\.csv, line 2: unknown label"):
+        read_table(archive, "f.csv", 7)
+
+
+def test_a_line_without_end_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "f.csv"
+    path.write_text("emotion,pixels\n" + "7 " * 5_000_000)
+    tracemalloc.start()
+    with open_archive(path) as archive, pytest.raises(MmferError, match=r"not a CSV file of faces \(a line of 131,072"):
+        read_table(archive, "f.csv", 7)
+    assert tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
 
 
 def as_written_by(path, habit):
