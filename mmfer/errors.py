@@ -43,6 +43,10 @@ def run_app(app: typer.Typer) -> None:
         if debug:
             raise
         message = _describe(error)
+    except MemoryError:
+        if debug:
+            raise
+        message = "the memory is not enough for this; take fewer --workers, a smaller batch or fewer faces"
     except ModuleNotFoundError as error:
         if debug or not error.name or error.name.split(".")[0] in OWN:
             raise

@@ -19,10 +19,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import ConfigDict, Field
 from safetensors.torch import load_file, save
 
 import mmfer
-from mmfer.config import ExtractParams, check
+from mmfer.config import Block, ExtractParams, check
 from mmfer.data.faceset import FaceSet
 from mmfer.errors import MmferError
 from mmfer.face.hog import hog_length
@@ -176,15 +177,11 @@ def _files_digest(folder: Path) -> str:
 
 
 def load_model(folder: Path, device: str = "cpu") -> Model:
-    """Open a model folder; MmferError if a file is missing or damaged, or another version wrote it."""
-    try:
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise MmferError(f"{folder}/model.json: missing or damaged ({error}); train again with `dvc repro`") from None
-    if facts.get("format") != FORMAT:
-        raise MmferError(f"{folder}/model.json: format {facts.get('format')}, expected {FORMAT}; train it again")
+    """Open a model folder; MmferError if a file is missing, damaged or not what was saved, or of another version."""
+    facts = read_facts(folder)
     system = build(facts)
     try:
+        same = facts["files"] == _files_digest(folder)
         if isinstance(system, torch.nn.Module):
             system.load_state_dict(load_file(folder / NETWORK))
             system = system.to(device).eval()
@@ -194,7 +191,43 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
             system.estimator = skops.io.load(folder / ESTIMATOR)
     except Exception as error:  # safetensors, torch and skops each have their own
         raise MmferError(f"{folder}: weights missing or damaged ({error}); train again with `dvc repro`") from None
+    if not same:
+        raise MmferError(f"{folder}: its files are not those that were saved (sha256); copy them again, or train again")
     return Model(facts, system)
+
+
+class Prepared(Block):
+    """How the faces were prepared, as far as a model needs to know: the parameters of extract."""
+
+    model_config = ConfigDict(extra="allow")
+    params: dict[str, Any]
+
+
+class Facts(Block):
+    """What model.json has to hold for a model to be used."""
+
+    model_config = ConfigDict(extra="allow")
+    format: Literal[1]
+    system: str
+    params: dict[str, Any]
+    dataset: str
+    classes: list[str] = Field(min_length=2)
+    made_by: Prepared
+    files: str = Field(description="sha256 of the other files")
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What model.json says, checked; MmferError if it is missing, damaged or of another version."""
+    file = folder / "model.json"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError) as error:
+        raise MmferError(f"{file}: missing or damaged ({error}); train again with `dvc repro`") from None
+    version = facts.get("format") if isinstance(facts, dict) else None
+    if version != FORMAT:
+        raise MmferError(f"{file}: format {version}, expected {FORMAT}; train it again")
+    check(Facts, facts, str(file))
+    return facts
 
 
 def train_params(models: Path) -> dict[str, Any]:

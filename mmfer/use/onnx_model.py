@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).parents[1]
 GRAPH = "model.onnx"  # in a model folder: the graph, its weights in the file beside it
 OUTPUT = "probabilities"
 BATCH = 64  # faces predicted at once; onnxruntime keeps the memory of the largest batch
+INPUTS = {"images": "tensor(uint8)", **dict.fromkeys(["landmarks", "hog", "visible"], "tensor(float)")}
 DTYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
 
@@ -69,7 +70,21 @@ def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
     metadata = session.get_modelmeta().custom_metadata_map
     if FACTS not in metadata:
         raise MmferError(f"{path}: an ONNX file without {FACTS} in its metadata; take one that this mmfer exported")
-    return OnnxModel(json.loads(metadata[FACTS]), session, path, threads)
+    facts = _facts(metadata[FACTS])
+    outputs = {node.name: node.shape[-1] for node in session.get_outputs()}
+    inputs = {node.name: node.type for node in session.get_inputs()}
+    if outputs.get(OUTPUT) != len(facts.get("classes", [])) or not (inputs.items() <= INPUTS.items() and inputs):
+        raise MmferError(f"{path}: its graph and what it says of itself do not agree; export the model again")
+    return OnnxModel(facts, session, path, threads)
+
+
+def _facts(text: str) -> dict[str, Any]:
+    """The facts in the metadata; empty where they are damaged."""
+    try:
+        facts = json.loads(text)
+    except (ValueError, RecursionError):
+        facts = None
+    return facts if isinstance(facts, dict) and isinstance(facts.get("classes"), list) else {}
 
 
 def _opened_again(path: str, threads: int) -> OnnxModel:

@@ -118,8 +118,8 @@ class Predictor:
 
     def __init__(self, model: Any, folder: Path | None = None, workers: int = 2, search: Search = Search()) -> None:
         self.model, self.workers, self.search, self._folder = model, workers, search, folder
-        self._temperature = model.facts["result"].get("temperature", 1.0)
-        self._sets = model.facts["result"].get("sets")
+        result = model.facts.get("result", {})
+        self._temperature, self._sets = result.get("temperature", 1.0), result.get("sets")
         made_by = model.facts["made_by"]
         self._extract = ExtractParams(**params_of(made_by, "extract"))
         self._clean = CleanParams(**params_of(made_by, "clean"))

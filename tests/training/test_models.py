@@ -61,6 +61,36 @@ def test_a_spoilt_folder_is_refused_with_advice(data, fault):
         load_model(folder)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda folder: flip(folder / "model.safetensors", -1), r"not those that were saved \(sha256\)"),
+        (lambda folder: flip(folder / "history.csv", -3), r"not those that were saved \(sha256\)"),
+        (lambda folder: edit(folder, system=None), r"model\.json: system: input should be a valid string"),
+        (lambda folder: edit(folder, classes=["happy"]), r"model\.json: classes: list should have at least 2"),
+        (lambda folder: edit(folder, made_by={}), r"model\.json: made_by\.params: missing"),
+        (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json: format None, expected 1"),
+        (lambda folder: (folder / "model.json").write_text("[" * 100_000), r"model\.json: missing or damaged"),
+    ],
+)
+def test_a_model_that_is_not_what_was_saved_is_refused(data, change, said):
+    train_all(data, ("net", BLOCK), TrainParams(epochs=1, batch_size=16, device="cpu"), lambda *_: None)
+    change(data / "models/net/seed0")
+    with pytest.raises(MmferError, match=said):
+        load_model(data / "models/net/seed0")
+
+
+def flip(file, place):
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+
+
+def edit(folder, **values):
+    facts = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(facts | values))
+
+
 OURS = {"kind": "ours", "channels": [4, 8], "image_hidden": [8], "landmarks_hidden": [8], "hog_hidden": [8]}
 
 
