@@ -25,7 +25,7 @@ class MmferError(Exception):
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a Typer app; user faults, disk faults and Ctrl-C become one line on stderr and exit code 2.
+    """Run a Typer app; user faults, a full disk or memory and Ctrl-C become one line on stderr and exit code 2.
 
     `--debug` anywhere on the command line shows the traceback instead.
     """
@@ -39,14 +39,10 @@ def run_app(app: typer.Typer) -> None:
         status = click_command(app)(standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         pass
-    except (MmferError, OSError) as error:
+    except (MmferError, OSError, MemoryError) as error:
         if debug:
             raise
         message = _describe(error)
-    except MemoryError:
-        if debug:
-            raise
-        message = "the memory is not enough for this; take fewer --workers, a smaller batch or fewer faces"
     except ModuleNotFoundError as error:
         if debug or not error.name or error.name.split(".")[0] in OWN:
             raise
@@ -97,9 +93,11 @@ def _debug_option() -> Any:
     return option
 
 
-def _describe(error: MmferError | OSError) -> str:
+def _describe(error: MmferError | OSError | MemoryError) -> str:
     if isinstance(error, MmferError):
         return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "the memory is not enough for this; take fewer --workers, smaller batches or fewer faces"
     where = error.filename or "disk"
     return f"{where}: {error.strerror or error}; free space or correct the permissions, then run the command again"
 

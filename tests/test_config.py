@@ -234,6 +234,15 @@ IMPOSSIBLE = [
     ("train.seeds", []),
     ("evaluate.runs", 0),
     ("evaluate.bootstrap", 99),
+    ("evaluate.bootstrap", 10**7),  # 3 GB
+    ("evaluate.seed", 2**32),
+    ("train.epochs", 10**30),
+    ("train.batch_size", 2**21),
+    ("train.epsilon", float("inf")),
+    ("train.weight_decay", float("inf")),
+    ("train.max_minutes", float("inf")),
+    ("augment.seed", 2**70),
+    ("source.faces", 10**12),
 ]
 
 
@@ -287,6 +296,21 @@ def test_an_unknown_kind_or_key_of_a_system_is_named(content):
         system_params("ours", ours | {"dropout": 1.0})
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        *[("ours", key, [value]) for key in ("channels", "image_hidden") for value in (0, -8, 10**12)],
+        *[(kind, "hog_hidden", [8, 0]) for kind in ("ours", "compact", "se_fusion")],
+        ("agrawal", "filters", [0]),
+        ("svm", "c", float("inf")),
+        ("se_fusion", "heads", float("inf")),
+    ],
+)
+def test_a_system_of_no_width_or_without_bound_is_refused(kind, key, value):
+    with pytest.raises(MmferError, match=rf"systems\.{kind}: {key}"):
+        system_params(kind, {key: value})
+
+
 def test_a_system_is_of_the_kind_of_its_name_unless_it_says_otherwise():
     assert system_params("svm", {})[0].kind == "svm"
     assert system_params("linear", {"kind": "svm"})[0].kind == "svm"
@@ -307,6 +331,9 @@ def test_values_do_not_change_once_they_are_read():
         (b"- 1", "a block of keys is expected"),
         (b"", "a block of keys is expected, not None"),
         (b"a: \xff\xfe", "not YAML"),
+        (b"a: 2024-99-99", "not YAML: month must be in 1..12"),
+        (b"a: !!int abc", "not YAML"),
+        (b"[" * 20_000, "not YAML"),
     ],
 )
 def test_what_is_no_parameter_file_is_refused(tmp_path, raw, message):

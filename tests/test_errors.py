@@ -31,6 +31,8 @@ def main(fault: str, count: int = 1):
         raise OSError(errno.EROFS, "Read-only file system", "metrics")
     if fault == "nameless":
         raise OSError(errno.ENOSPC, "No space left on device")
+    if fault == "memory":
+        raise MemoryError
     if fault == "bug":
         raise KeyError("cel_px")
     if fault == "exit":
@@ -59,6 +61,7 @@ REMEDY = "free space or correct the permissions, then run the command again"
         ("mine", "error: x.zip: truncated; download it again\n"),
         ("full", f"error: data/images.npy: No space left on device; {REMEDY}\n"),
         ("readonly", f"error: metrics: Read-only file system; {REMEDY}\n"),
+        ("memory", "error: the memory is not enough for this; take fewer --workers, smaller batches or fewer faces\n"),
         ("nameless", f"error: disk: No space left on device; {REMEDY}\n"),
     ],
 )

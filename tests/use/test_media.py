@@ -31,6 +31,14 @@ def test_a_pattern_gives_what_it_matches(colours, tmp_path):
     assert fault.message.endswith("no file matches; correct the pattern")
 
 
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    for name in ("pipe.png", "pipe.mp4"):
+        os.mkfifo(tmp_path / name)
+    found = list(read_media([str(tmp_path / "pipe.png"), str(tmp_path / "pipe.mp4"), "/dev/zero"]))
+    assert [item.message.split(";")[0] for item in found] == [f"{item.source}: no file" for item in found]
+    assert len(found) == 3
+
+
 def test_faults_stand_in_their_place_and_the_rest_is_read(colours, tmp_path):
     (tmp_path / "good.png").write_bytes(encode(colours))
     (tmp_path / "empty.png").write_bytes(b"")
