@@ -86,7 +86,7 @@ def _newest(capture: cv2.VideoCapture, name: str, every: int, stop: threading.Ev
             if newest:
                 last = newest.pop()
                 yield last
-            elif ended.is_set():
+            if ended.is_set() and not newest:
                 break
     finally:
         ended.set()

@@ -1,5 +1,6 @@
 """Cameras: the newest frame, an end by Ctrl-C, and one line in bounded time where nothing answers or all has gone."""
 
+import gc
 import signal
 import socket
 import threading
@@ -14,6 +15,7 @@ from mmfer.errors import MmferError
 from mmfer.use import live
 from mmfer.use.live import camera_of, name_of, read_camera, until_signal
 from mmfer.use.media import Fault, read_media
+from mmfer.use.photos import Picture
 from tests.use.photos import encode, write_video
 
 
@@ -135,6 +137,26 @@ def test_frames_that_come_while_one_is_worked_on_are_left_out(plug_in):
     stream.close()
 
 
+def test_nothing_old_is_kept(plug_in):
+    camera = plug_in(Camera(frames=40))
+    stream = read_media([], 7)
+    first = next(stream)
+    assert camera.released.wait(10)  # it has gone
+    held = [one for one in gc.get_objects() if type(one) is Picture and one.source == "camera 7"]
+    assert {first.frame, 39} == {one.frame for one in held}
+
+
+def test_a_camera_that_has_gone_is_not_waited_for(plug_in, monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 30.0)
+    camera = plug_in(Camera(frames=3))
+    stream = read_media([], 0)
+    next(stream)
+    assert camera.released.wait(10)
+    start = time.monotonic()
+    assert [type(item) for item in stream] == [Picture, Fault]
+    assert time.monotonic() - start < 10
+
+
 def test_of_every_third_frame_the_newest(plug_in):
     plug_in(Camera(frames=30))
     frames, _ = read(0, every=3)
@@ -170,7 +192,7 @@ def test_a_camera_that_hangs_is_told(plug_in):
 def test_a_camera_that_does_not_even_open_is_told(plug_in, monkeypatch):
     opens = threading.Event()
     plug_in(None)
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: opens.wait(60))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: opens.wait(10))
     frames, said = read(0)
     assert (frames, said) == ([], "camera 0: no frame can be read; connect it, or name another with --camera")
     opens.set()

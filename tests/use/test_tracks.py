@@ -125,23 +125,23 @@ def test_what_is_kept_does_not_grow():
 
 
 def test_rendered_faces_that_move_along_known_paths_are_those_tracks(tmp_path):
-    """At 10 frames/s: one goes right; one goes left below it, hidden for 0.5 s; one stays, one comes there."""
+    """At 5 frames/s: one goes right; one goes left below it, hidden for 0.6 s; one stays, one comes there later."""
     heads = {n: cv2.resize(render_face(seed=n, frontal=True)[0], (96, 96)) for n in range(4)}
     paths = {
-        0: {n: (5 + 10 * n, 4) for n in range(22)},
-        1: {n: (220 - 9 * n, 120) for n in [*range(6), *range(11, 22)]},
-        2: {n: (290, 60) for n in range(5)},
-        3: {n: (290, 60) for n in range(17, 22)},
+        0: {n: (5 + 20 * n, 4) for n in range(11)},
+        1: {n: (220 - 18 * n, 120) for n in [*range(3), *range(6, 11)]},
+        2: {n: (290, 60) for n in range(3)},
+        3: {n: (290, 60) for n in range(9, 11)},
     }
     frames = []
-    for number in range(22):
+    for number in range(11):
         picture = np.full((220, 400, 3), 110, np.uint8)
         for name, places in paths.items():
             if number in places:
                 x, y = places[number]
                 picture[y : y + 96, x : x + 96] = heads[name][..., None]
         frames.append(picture)
-    write_video(tmp_path / "v.mp4", frames, 10.0)
+    write_video(tmp_path / "v.mp4", frames, 5.0)
     had = {name: {} for name in paths}
     for item, faces in follow(answers(read_media([str(tmp_path / "v.mp4")]), Predictor.load())):
         for face in faces:
