@@ -7,9 +7,12 @@ model.onnx                        if mmfer.use.export wrote it: the graph, whose
 """
 
 import hashlib
+import io
 import json
 import platform
+import re
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -33,6 +36,8 @@ from mmfer.systems import system_params
 
 FORMAT = 1
 NETWORK, ESTIMATOR, HISTORY = "model.safetensors", "model.skops", "history.csv"
+SCHEMA = "schema.json"  # in a file of skops; in it and in the names of the arrays stand ids of Python's objects
+PLACE = re.compile(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")')
 BATCH = 512  # faces predicted at once
 Weights = Literal["float32", "float16", "bfloat16"]  # of a saved network; one that is loaded computes in float32
 
@@ -146,12 +151,27 @@ def save_model(
                 facts = facts | {"weights": weights}
             (temporary / NETWORK).write_bytes(save(state))  # by Python, which names a full disk
         else:
-            import skops.io
-
-            skops.io.dump(system.estimator, temporary / ESTIMATOR)
+            _write_estimator(system.estimator, temporary / ESTIMATOR)
         if history is not None:
             write_csv(temporary / HISTORY, history)
         write_json(temporary / "model.json", facts | {"files": _files_digest(temporary)})
+
+
+def _write_estimator(estimator: Any, path: Path) -> None:
+    """Write an estimator as skops does, equal ones as equal bytes.
+
+    skops names the parts by their places in memory and dates them; here they have numbers, in their order, and no date.
+    """
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as parts, zipfile.ZipFile(path, "w") as numbered:
+        schema = parts.read(SCHEMA).decode()
+        numbers = {found: str(n) for n, found in enumerate(dict.fromkeys(PLACE.findall(schema)))}
+        names = {f"{found}.npy": f"{number}.npy" for found, number in numbers.items()}
+        numbered.writestr(zipfile.ZipInfo(SCHEMA), PLACE.sub(lambda found: numbers[found[0]], schema))
+        for old, new in names.items():
+            if old in parts.namelist():
+                numbered.writestr(zipfile.ZipInfo(new), parts.read(old))
 
 
 def _narrow(name: str, values: torch.Tensor, weights: Weights) -> torch.Tensor:
