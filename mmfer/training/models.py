@@ -22,19 +22,18 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import ConfigDict, Field
 from safetensors.torch import load_file, save
 
 import mmfer
-from mmfer.config import Block, ExtractParams, check
+from mmfer.config import ExtractParams, check
 from mmfer.data.faceset import FaceSet
 from mmfer.errors import MmferError
 from mmfer.face.hog import hog_length
 from mmfer.face.prepare import prepare, stored_names
 from mmfer.files import new_folder, write_csv, write_json
 from mmfer.systems import system_params
+from mmfer.training.facts import FORMAT, read_facts
 
-FORMAT = 1
 NETWORK, ESTIMATOR, HISTORY = "model.safetensors", "model.skops", "history.csv"
 SCHEMA = "schema.json"  # in a file of skops; in it and in the names of the arrays stand ids of Python's objects
 PLACE = re.compile(r'(?<="__id__": )\d+|(?<=")\d+(?=\.npy")')
@@ -214,40 +213,6 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
     if not same:
         raise MmferError(f"{folder}: its files are not those that were saved (sha256); copy them again, or train again")
     return Model(facts, system)
-
-
-class Prepared(Block):
-    """How the faces were prepared, as far as a model needs to know: the parameters of extract."""
-
-    model_config = ConfigDict(extra="allow")
-    params: dict[str, Any]
-
-
-class Facts(Block):
-    """What model.json has to hold for a model to be used."""
-
-    model_config = ConfigDict(extra="allow")
-    format: Literal[1]
-    system: str
-    params: dict[str, Any]
-    dataset: str
-    classes: list[str] = Field(min_length=2)
-    made_by: Prepared
-    files: str = Field(description="sha256 of the other files")
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What model.json says, checked; MmferError if it is missing, damaged or of another version."""
-    file = folder / "model.json"
-    try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError) as error:
-        raise MmferError(f"{file}: missing or damaged ({error}); train again with `dvc repro`") from None
-    version = facts.get("format") if isinstance(facts, dict) else None
-    if version != FORMAT:
-        raise MmferError(f"{file}: format {version}, expected {FORMAT}; train it again")
-    check(Facts, facts, str(file))
-    return facts
 
 
 def train_params(models: Path) -> dict[str, Any]:

@@ -1,0 +1,46 @@
+"""What model.json has to hold: checked when a model is opened, which may come from anywhere."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from mmfer.config import Block, check
+from mmfer.errors import MmferError
+
+FORMAT = 1
+
+
+class Prepared(Block):
+    """How the faces were prepared, as far as a model needs to know: the parameters of extract."""
+
+    model_config = ConfigDict(extra="allow")
+    params: dict[str, Any]
+
+
+class Facts(Block):
+    """What model.json has to hold for a model to be used."""
+
+    model_config = ConfigDict(extra="allow")
+    format: Literal[1]
+    system: str
+    params: dict[str, Any]
+    dataset: str
+    classes: list[str] = Field(min_length=2)
+    made_by: Prepared
+    files: str = Field(description="sha256 of the other files")
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What model.json says, checked; MmferError if it is missing, damaged or of another version."""
+    file = folder / "model.json"
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError) as error:
+        raise MmferError(f"{file}: missing or damaged ({error}); train again with `dvc repro`") from None
+    version = facts.get("format") if isinstance(facts, dict) else None
+    if version != FORMAT:
+        raise MmferError(f"{file}: format {version}, expected {FORMAT}; train it again")
+    check(Facts, facts, str(file))
+    return facts
