@@ -1,7 +1,7 @@
 # mmfer serve: docker build -t mmfer . && docker run --rm -p 8080:8080 mmfer
 FROM python:3.12-slim
 # Kernels that the build compiles are kept here; on another kind of processor they are compiled again, once.
-ENV NUMBA_CACHE_DIR=/var/cache/mmfer PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1
+ENV NUMBA_CACHE_DIR=/var/cache/mmfer PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 MALLOC_ARENA_MAX=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE MANIFEST.in ./
 COPY mmfer mmfer
