@@ -12,6 +12,7 @@ from mmfer.face.extract import write_features
 from mmfer.face.hide import write_hidden
 
 CLASSES = ["left", "right", "middle"]
+MADE_BY = {"stage": "made", "params": {}}
 
 
 def write_tiny(data: Path, folds: int = 0, copies: int = 3, workers: int = 1) -> Path:

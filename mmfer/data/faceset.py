@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ConfigDict, Field
 
-from mmfer.config import FACE_PX
+from mmfer.config import FACE_PX, Block, check
 from mmfer.errors import MmferError
 from mmfer.files import new_folder, write_json
 
@@ -44,6 +45,26 @@ ARRAYS = {
 COLUMNS = ["source", "label", "split", "fold", "subject", "sequence", "frame", "digest"]
 SPLITS = ("train", "val", "test")
 PART = 65_536  # rows of the index that are written, and can be read, at a time
+
+
+class MadeBy(Block):
+    """A stage, its parameters, and what made that which it took."""
+
+    model_config = ConfigDict(extra="allow")
+    stage: str
+    params: dict[str, Any]
+    origin: MadeBy | None = Field(None, alias="from")
+
+
+class Head(Block):
+    """What faceset.json has to hold."""
+
+    model_config = ConfigDict(extra="allow")
+    dataset: str
+    classes: list[str]
+    rows: int
+    arrays: list[str]
+    made_by: MadeBy
 
 
 @dataclass(frozen=True)
@@ -124,6 +145,7 @@ def open_faceset(folder: Path, needs: tuple[str, ...] = ()) -> FaceSet:
     found = head.get("format") if isinstance(head, dict) else None
     if found != FORMAT:
         raise MmferError(f"{folder}/faceset.json: format {found}, expected {FORMAT}; {_remedy(folder)}")
+    check(Head, head, f"{folder}/faceset.json")
     if head["rows"] != rows:
         raise MmferError(f"{folder}: index.parquet does not match faceset.json; {_remedy(folder)}")
     arrays = {name: _open_array(folder, name, rows) for name in ARRAYS if name in {*head["arrays"], *needs}}
@@ -192,7 +214,7 @@ def _open_array(folder: Path, name: str, rows: int) -> np.ndarray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise MmferError(f"{path}: not found; {_remedy(folder)}") from None
-    except (ValueError, OSError, EOFError) as error:
+    except Exception as error:  # numpy reads the head of the file as Python, with all that may come of it
         raise MmferError(f"{path}: damaged ({error}); {_remedy(folder)}") from None
     fits = len(array.shape) == len(shape) + 1 and all(
         b in (None, a) for a, b in zip(array.shape[1:], shape, strict=True)

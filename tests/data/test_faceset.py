@@ -1,6 +1,7 @@
 """The data contract: what is written is what opens; what does not fit is named."""
 
 import hashlib
+import json
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from mmfer.data.faceset import (
     write_rows,
 )
 from mmfer.errors import MmferError
+from tests.tiny import MADE_BY
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def images(rng):
 
 @pytest.fixture
 def folder(tmp_path, images):
-    with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images), {"stage": "test"}) as new:
+    with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images), MADE_BY) as new:
         write_array(new, "images", images)
     return tmp_path / "set"
 
@@ -59,7 +61,7 @@ def test_an_array_that_a_caller_needs_and_the_folder_lacks_is_named(folder):
 
 
 def test_rows_written_in_any_order_are_in_their_places(tmp_path, images):
-    with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images), {}) as new:
+    with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images), MADE_BY) as new:
         create_array(new, "images", images.shape)
         for start in (4, 0, 2):
             write_rows(new, "images", start, images[start : start + 2])
@@ -70,7 +72,7 @@ def test_an_index_is_written_in_parts_and_any_rows_and_columns_of_it_are_read(tm
     monkeypatch.setattr(faceset, "PART", 4)
     table = index(np.concatenate([images] * 3))
     for number, parts in enumerate((table, (table[at : at + 4] for at in range(0, 18, 4)))):
-        with new_faceset(tmp_path / str(number), "d", ["a", "b"], parts, {}):
+        with new_faceset(tmp_path / str(number), "d", ["a", "b"], parts, MADE_BY):
             pass
         faces = open_faceset(tmp_path / str(number))
         assert pq.read_metadata(faces.folder / "index.parquet").num_row_groups == 5
@@ -87,7 +89,7 @@ def test_an_index_is_written_in_parts_and_any_rows_and_columns_of_it_are_read(tm
 
 def test_an_index_that_the_block_writes_is_checked_too(tmp_path, images):
     with pytest.raises(MmferError, match="labels must be 0 to 0"):
-        with new_faceset(tmp_path / "set", "d", ["a"], None, {}) as folder:
+        with new_faceset(tmp_path / "set", "d", ["a"], None, MADE_BY) as folder:
             write_index(folder, index(images))
     assert not (tmp_path / "set").exists()
 
@@ -120,6 +122,28 @@ def test_a_head_of_another_kind_is_named(folder, content):
         open_faceset(folder)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("arrays", 3, r"faceset\.json: arrays: input should be a valid list"),
+        ("classes", None, r"faceset\.json: classes: input should be a valid list"),
+        ("made_by", {"stage": "clean", "params": {}, "from": {"stage": "download"}}, r"made_by\.from\.params: missing"),
+    ],
+)
+def test_a_head_that_lacks_something_is_named(folder, key, value, fault):
+    head = json.loads((folder / "faceset.json").read_text())
+    (folder / "faceset.json").write_text(json.dumps(head | {key: value}))
+    with pytest.raises(MmferError, match=fault):
+        open_faceset(folder)
+
+
+def test_a_head_of_an_array_that_is_no_python_is_damage(folder):
+    content = (folder / "images.npy").read_bytes()
+    (folder / "images.npy").write_bytes(content.replace(b"(", b"{", 1))
+    with pytest.raises(MmferError, match=r"images\.npy: damaged"):
+        open_faceset(folder)
+
+
 def test_an_empty_array_file_is_named(folder):
     (folder / "images.npy").write_bytes(b"")
     with pytest.raises(MmferError, match=r"images\.npy: damaged"):
@@ -140,13 +164,13 @@ def test_an_array_that_does_not_match_the_index_is_named(folder, images):
 )
 def test_an_index_that_breaks_the_contract_is_refused(tmp_path, images, more, message):
     with pytest.raises(MmferError, match=message):
-        with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images, **more), {}):
+        with new_faceset(tmp_path / "set", "d", ["a", "b"], index(images, **more), MADE_BY):
             pass
 
 
 def test_an_interrupt_leaves_the_former_folder(folder, images):
     def spoil():
-        with new_faceset(folder, "d", ["a", "b"], index(images), {}) as new:
+        with new_faceset(folder, "d", ["a", "b"], index(images), MADE_BY) as new:
             write_array(new, "images", images[::-1])
             raise KeyboardInterrupt
 

@@ -48,11 +48,16 @@ def few_bytes():
 def write_data(data, images, landmarks, transforms, split="train", **columns):
     """Raw and clean FaceSets of any arrays."""
     names = [f"{row}" for row in range(len(images))]
-    index, origin = new_index(names, [0] * len(images), split, **columns), {"stage": "download", "notes": ["ä"]}
+    index, origin = (
+        new_index(names, [0] * len(images), split, **columns),
+        {"stage": "download", "params": {}, "notes": ["ä"]},
+    )
     with new_faceset(data / "raw", "d", ["a", "b"], index, origin) as folder:
         write_array(folder, "images", images)
     clean = index.assign(face_score=np.float32("nan"), kept=False)
-    with new_faceset(data / "clean", "d", ["a", "b"], clean, {"stage": "clean", "from": origin}) as folder:
+    with new_faceset(
+        data / "clean", "d", ["a", "b"], clean, {"stage": "clean", "params": {}, "from": origin}
+    ) as folder:
         write_array(folder, "landmarks", landmarks)
         write_array(folder, "transforms", transforms)
         write_array(folder, "visible", landmarks[:, :5, 0])

@@ -8,6 +8,7 @@ from mmfer.data.faceset import digests, new_faceset, new_index, open_faceset, wr
 from mmfer.errors import MmferError
 from mmfer.face.clean import kept_shares, write_clean
 from tests.faces import FACES, rendered_faces
+from tests.tiny import MADE_BY
 
 
 def test_faces_are_kept_and_aligned_and_noise_is_rejected_with_its_plain_frame(face_data):
@@ -46,7 +47,7 @@ def test_shares_of_kept_images_are_counts_by_split_and_class(face_data):
 def test_a_threshold_that_keeps_no_face_of_a_split_is_refused(tmp_path):
     images = rendered_faces()[0][FACES - 5 : FACES + 5]
     index = new_index([str(i) for i in range(10)], [0] * 10, np.repeat(["train", "test"], 5), digest=digests(images))
-    with new_faceset(tmp_path / "raw", "d", ["a"], index, {}) as folder:
+    with new_faceset(tmp_path / "raw", "d", ["a"], index, MADE_BY) as folder:
         write_array(folder, "images", images)
     with pytest.raises(MmferError, match=r"clean\.threshold: 0\.0 keeps no face of the test images; lower it"):
         write_clean(tmp_path / "raw", tmp_path / "clean", CleanParams(), 1)

@@ -16,7 +16,7 @@ from mmfer.tracking import ablation
 from stages.evaluate import evaluate
 from stages.robustness import robustness
 from stages.train import train
-from tests.tiny import write_tiny
+from tests.tiny import MADE_BY, write_tiny
 from tests.tracking.runs import runs_of
 
 OURS = {"kind": "ours", "branches": ["image", "hog"], "dropout": 0.2}
@@ -68,7 +68,7 @@ def compared(empty_database, tmp_path_factory):
     data = write_tiny(folder / "data" / "tiny")
     faces, values = open_faceset(data / "augmented"), open_faceset(data / "features")
     index = pd.concat([values.index.assign(condition=name, found=True) for name in ("clean", "mouth hidden")])
-    with new_faceset(data / "perturbed", "tiny", values.classes, index, {}) as target:
+    with new_faceset(data / "perturbed", "tiny", values.classes, index, MADE_BY) as target:
         for name, array in stored_rows(faces, values, slice(None)).items():
             write_array(target, name, np.concatenate([array, array]))
     with pytest.MonkeyPatch.context() as patch:

@@ -34,6 +34,7 @@ from mmfer.training.models import load_model
 from mmfer.use import inputs
 from mmfer.use.drawing import overlap
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
+from tests.tiny import MADE_BY
 from tests.use.photos import encode
 
 
@@ -64,7 +65,7 @@ def test_predictor_prepares_faces_to_the_bit_as_the_stages_do(rendered, rng, pre
     faces = np.concatenate([rendered[0][:24], rng.integers(0, 256, (4, 48, 48), dtype=np.uint8)])  # 4 without a face
     split = np.where(np.arange(28) % 2, "test", "val").astype(object)
     index = mark_duplicates(new_index([f"i{i}" for i in range(28)], np.zeros(28), split, digest=digests(faces)))
-    with new_faceset(tmp_path / "raw", "some", ["face"], index, {}) as folder:
+    with new_faceset(tmp_path / "raw", "some", ["face"], index, MADE_BY) as folder:
         write_array(folder, "images", faces)
     facts = predictor.model.facts["made_by"]
     cleaning = CleanParams(**facts["from"]["from"]["params"])
