@@ -14,7 +14,7 @@ import cv2
 import dlib
 import numpy as np
 
-from benchmarks.common import interleaved, medians, ratio, run
+from benchmarks.common import MADE_BY, interleaved, medians, ratio, run
 from mmfer.config import CleanParams, SyntheticSource
 from mmfer.data.duplicates import mark_duplicates
 from mmfer.data.faceset import new_faceset, write_array
@@ -55,7 +55,7 @@ def measure(quick: bool) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as name:
         raw, clean = Path(name, "raw"), Path(name, "clean")
-        with new_faceset(raw, "rendered", classes, mark_duplicates(index), {}) as folder:
+        with new_faceset(raw, "rendered", classes, mark_duplicates(index), MADE_BY) as folder:
             write_array(folder, "images", faces)
         ways = {
             "clean": lambda: write_clean(raw, clean, params, 1),

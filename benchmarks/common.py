@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 LIBRARIES = ("numpy", "numba", "opencv-python-headless", "dlib-bin", "scikit-image", "torch", "onnxruntime", "dvc")
+MADE_BY: dict[str, Any] = {"stage": "made", "params": {}}  # of FaceSets that no stage made
 Ways = dict[str, Callable[[], object]]
 Times = dict[str, np.ndarray]  # (turns, 2) seconds: on the clock, of the processor
 

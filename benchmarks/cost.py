@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.common import machine
+from benchmarks.common import MADE_BY, machine
 from mmfer.config import AugmentParams, CleanParams, ExtractParams, Fer2013Source, SyntheticSource
 from mmfer.data.duplicates import mark_duplicates
 from mmfer.data.faceset import new_faceset, write_array
@@ -102,7 +102,7 @@ def check(fer2013: str | None) -> dict[str, Any]:
 
 def measured_stages(data: Path, index: Any, images: np.ndarray, classes: list[str]) -> dict[str, Any]:
     """Core-seconds of the three stages on these faces."""
-    with new_faceset(data / "raw", "checked", classes, mark_duplicates(index), {}) as folder:
+    with new_faceset(data / "raw", "checked", classes, mark_duplicates(index), MADE_BY) as folder:
         write_array(folder, "images", images)
     stages = {
         "clean": lambda: write_clean(data / "raw", data / "clean", CleanParams(), 2),

@@ -24,7 +24,7 @@ from typing import Any
 import joblib
 import numpy as np
 
-from benchmarks.common import interleaved, machine, medians
+from benchmarks.common import MADE_BY, interleaved, machine, medians
 from benchmarks.faces import write_clean_faces
 from mmfer.config import AugmentParams, CleanParams, ExtractParams, TrainParams
 from mmfer.data.duplicates import mark_duplicates
@@ -45,7 +45,7 @@ def write_rendered_faces(data: Path, faces: int) -> None:
     """A raw FaceSet of rendered faces, in which the detector finds something: a few of them over and over."""
     images = np.resize(np.stack([render_face(seed=seed)[0] for seed in range(20)]), (faces, 48, 48))
     index = mark_duplicates(new_index(["rendered"] * faces, np.zeros(faces), "train", digest=digests(images)))
-    with new_faceset(data / "raw", "rendered", ["face"], index, {}) as folder:
+    with new_faceset(data / "raw", "rendered", ["face"], index, MADE_BY) as folder:
         write_array(folder, "images", images)
 
 

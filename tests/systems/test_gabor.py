@@ -86,7 +86,14 @@ def test_it_learns_gratings_and_survives_its_file(tmp_path, rng, block):
     built.fit({"image": train}, labels)
     scores = built.predict_proba({"image": test})
     np.testing.assert_array_equal(scores.argmax(axis=1), truth)
-    facts = {"format": 1, "system": "gabor", "params": block, "classes": list("abc"), "made_by": MADE_BY}
+    facts = {
+        "format": 1,
+        "system": "gabor",
+        "dataset": "made",
+        "params": block,
+        "classes": list("abc"),
+        "made_by": MADE_BY,
+    }
     save_model(tmp_path / "model", facts, built)
     loaded = load_model(tmp_path / "model").system
     np.testing.assert_allclose(loaded.predict_proba({"image": test}), scores, atol=1e-6)

@@ -114,7 +114,14 @@ def test_it_learns_mouths_and_survives_its_file(tmp_path, rng, block):
     scores = built.predict_proba(inputs)
     np.testing.assert_array_equal(scores.argmax(axis=1), truth)
     made_by = {"stage": "extract", "params": {}}
-    facts = {"format": 1, "system": "geometry", "params": block, "classes": list("abc"), "made_by": made_by}
+    facts = {
+        "format": 1,
+        "system": "geometry",
+        "dataset": "made",
+        "params": block,
+        "classes": list("abc"),
+        "made_by": made_by,
+    }
     save_model(tmp_path / "model", facts, built)
     loaded = load_model(tmp_path / "model").system
     np.testing.assert_allclose(loaded.predict_proba(inputs), scores, atol=1e-6)

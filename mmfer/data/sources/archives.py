@@ -18,7 +18,6 @@ from typing import IO, cast
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from mmfer.config import FACE_PX
 from mmfer.errors import MmferError
@@ -222,6 +221,8 @@ def decode_grey(data: bytes, where: str) -> tuple[np.ndarray, bool]:
 
 def _pixels(data: bytes) -> int:
     """Pixels that an image says it has; 0 where Pillow does not know the format, which is left to OpenCV."""
+    from PIL import Image  # here, for where networks are only trained it need not be
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
