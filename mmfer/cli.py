@@ -26,6 +26,18 @@ class Weights(str, Enum):
     bfloat16 = "bfloat16"
 
 
+# Of commands that look for faces in photos.
+WeightsOption = Annotated[
+    Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
+]
+DetectorOption = Annotated[
+    Detector | None, typer.Option(help="What looks for faces; else yunet, or dlib where that is missing.")
+]
+MinScoreOption = Annotated[
+    float | None, typer.Option(help="Least score of the detector; else weak faces are left out.")
+]
+MinPixelsOption = Annotated[int, typer.Option(min=0, help="Least height of a face in pixels of the photo.")]
+
 app = typer.Typer(no_args_is_help=True)
 export = typer.Typer(add_completion=False, no_args_is_help=True, help="Write a trained network for use elsewhere.")
 app.add_typer(export, name="export")
@@ -65,16 +77,10 @@ def predict(
         Path | None, typer.Option(dir_okay=False, help="File, .png or .svg: a video's expressions over time.")
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show faces in a window; q ends it.")] = False,
-    weights: Annotated[
-        Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
-    ] = None,
-    detector: Annotated[
-        Detector | None, typer.Option(help="What looks for faces; else yunet, or dlib where that is missing.")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Least score of the detector; else weak faces are left out.")
-    ] = None,
-    min_pixels: Annotated[int, typer.Option(min=0, help="Least height of a face in pixels of the photo.")] = 0,
+    weights: WeightsOption = None,
+    detector: DetectorOption = None,
+    min_score: MinScoreOption = None,
+    min_pixels: MinPixelsOption = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces.")] = 2,
     every: Annotated[int, typer.Option(min=1, help="Of videos and the camera, one frame in so many.")] = 1,
     smooth: Annotated[
@@ -101,9 +107,7 @@ def predict(
 @app.command(epilog="Ends with Ctrl-C. Needs the package streamlit: pip install 'mmfer[demo]'.")
 def demo(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1, for this computer alone.")] = 8501,
-    weights: Annotated[
-        Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
-    ] = None,
+    weights: WeightsOption = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
 ) -> None:
     """Open a local page: drop a photo, see its faces, why they were classified so, and what hiding parts changes."""
@@ -117,16 +121,10 @@ def demo(
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is every one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
-    weights: Annotated[
-        Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
-    ] = None,
-    detector: Annotated[
-        Detector | None, typer.Option(help="What looks for faces; else yunet, or dlib where that is missing.")
-    ] = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Least score of the detector; else weak faces are left out.")
-    ] = None,
-    min_pixels: Annotated[int, typer.Option(min=0, help="Least height of a face in pixels of the photo.")] = 0,
+    weights: WeightsOption = None,
+    detector: DetectorOption = None,
+    min_score: MinScoreOption = None,
+    min_pixels: MinPixelsOption = 0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that look for faces, of each request.")] = 2,
     max_mib: Annotated[int, typer.Option(min=1, help="Largest body of a request, MiB.")] = 32,
     max_megapixels: Annotated[int, typer.Option(min=1, help="Largest photo.")] = 50,

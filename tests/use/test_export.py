@@ -22,6 +22,7 @@ from mmfer.use.export import TOLERANCE, example_faces, export_onnx
 from mmfer.use.onnx_model import FACTS, load_onnx
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+onnx = pytest.importorskip("onnx")
 
 MADE_BY = {"stage": "extract", "params": ExtractParams().model_dump(), "from": {"stage": "augment", "from": {}}}
 TINY = {"kind": "compact", "channels": [4, 8], "blocks": 1, "squeeze": 2, "landmarks_hidden": [8], "hog_hidden": [8]}
@@ -95,6 +96,27 @@ def test_a_file_tells_what_model_json_tells(tiny):
     assert model.facts == load_model(folder).facts
     assert model.classes == CLASSES
     assert model.facts["made_by"]["params"]["cell_px"] == 8
+
+
+@pytest.mark.parametrize("facts", ["{", "[]", "{}", '{"classes": ["happy", "sad"]}'])
+def test_a_file_whose_graph_is_not_what_it_says_is_refused(tiny, tmp_path, facts):
+    graph = onnx.load(tiny[1])
+    (prop,) = [prop for prop in graph.metadata_props if prop.key == onnx_model.FACTS]
+    prop.value = facts  # of three classes
+    onnx.save(graph, tmp_path / "other.onnx")
+    with pytest.raises(MmferError, match=r"other\.onnx: its graph and what it says of itself do not agree"):
+        load_onnx(tmp_path / "other.onnx")
+
+
+def test_a_file_that_wants_another_input_is_refused(tiny, tmp_path):
+    graph = onnx.load(tiny[1])
+    for given in graph.graph.input:
+        for node in graph.graph.node:
+            node.input[:] = [f"x_{name}" if name == given.name else name for name in node.input]
+        given.name = f"x_{given.name}"
+    onnx.save(graph, tmp_path / "other.onnx")
+    with pytest.raises(MmferError, match="do not agree"):
+        load_onnx(tmp_path / "other.onnx")
 
 
 @pytest.mark.parametrize("n", [1, 2, onnx_model.BATCH, onnx_model.BATCH + 3])
