@@ -1,6 +1,5 @@
 """Pictures of any number with the faces in each, and these faces as rows of a table."""
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -84,7 +83,8 @@ def table(
 
 def _pictures(images: list[Any], bgr: bool, every: int) -> Iterator[Picture | Fault]:
     for number, image in enumerate(images):
-        if isinstance(image, str | os.PathLike) and not str(image).startswith("data:"):
-            yield from read_media([os.fsdecode(image)], every=every)
+        path = path_alone(image)
+        if path is not None:
+            yield from read_media([path], every=every)
         else:
             yield as_picture(image, f"photo {number}", bgr)

@@ -1,5 +1,6 @@
 """Faces as a table: a row for each, the same cells as the CSV, from photos of any form, folders and videos."""
 
+import base64
 import io
 import sys
 import warnings
@@ -74,6 +75,12 @@ def test_one_photo_a_folder_and_a_stack_are_taken_too(photos):
     assert table(FakePredictor(), photos)["file"].tolist() == [f"{photos}/{name}.png" for name in "bcc"]
     stack = np.full((2, 80, 120, 3), 150, np.uint8)
     assert table(FakePredictor(), stack)["file"].tolist() == ["photo 0", "photo 1"]
+
+
+@pytest.mark.parametrize("scheme", ["data", "DATA"])
+def test_a_data_url_is_no_path_however_it_is_written(photos, scheme):
+    url = f"{scheme}:image/png;base64,{base64.b64encode((photos / 'b.png').read_bytes()).decode()}"
+    assert table(FakePredictor(), [url])["file"].tolist() == ["photo 0"]
 
 
 def test_a_file_that_cannot_be_read_is_a_warning_and_a_thing_that_is_no_photo_an_error(photos):
