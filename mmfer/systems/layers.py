@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmfer.face.prepare import standard_image
+from mmfer.systems.convolution import Conv2d
 
 
 class ChannelGate(nn.Module):
@@ -89,7 +90,7 @@ class Equalise(nn.Module):
 
 def conv_norm(a: int, b: int, kernel: int = 3, bias: bool = True) -> nn.Sequential:
     """Convolution that keeps the side, batch norm, ReLU: a maps in, b maps out."""
-    return nn.Sequential(nn.Conv2d(a, b, kernel, padding=kernel // 2, bias=bias), nn.BatchNorm2d(b), nn.ReLU())
+    return nn.Sequential(Conv2d(a, b, kernel, padding=kernel // 2, bias=bias), nn.BatchNorm2d(b), nn.ReLU())
 
 
 class SqueezeExcite(nn.Sequential):
@@ -112,16 +113,16 @@ class BasicBlock(nn.Module):
     def __init__(self, a: int, b: int, stride: int, squeeze: int | None = None) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(a, b, 3, stride, 1, bias=False),
+            Conv2d(a, b, 3, stride, 1, bias=False),
             nn.BatchNorm2d(b),
             nn.ReLU(),
-            nn.Conv2d(b, b, 3, 1, 1, bias=False),
+            Conv2d(b, b, 3, 1, 1, bias=False),
             nn.BatchNorm2d(b),
         )
         self.gate = SqueezeExcite(b, squeeze) if squeeze else nn.Identity()
         plain = a == b and stride == 1
         self.shortcut = (
-            nn.Identity() if plain else nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
+            nn.Identity() if plain else nn.Sequential(Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
         )
 
     def forward(self, maps: Tensor) -> Tensor:  # (N, a, H, W) -> (N, b, H / stride, W / stride)
