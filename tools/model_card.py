@@ -62,16 +62,16 @@ def main() -> None:
     model = load_model(WEIGHTS)
     stored, labels, _ = rows_of(data, "val")
     val = model.predict(stored)
-    temperature = round(fit_temperature(val, labels), 4)
+    terms = fit_temperature(val, labels)
     sets = {"coverage": COVERAGE, "faces": len(labels), "least": least_probability(val, labels)}
-    facts = model.facts | {"result": model.facts["result"] | {"temperature": temperature, "sets": sets}}
+    facts = model.facts | {"result": model.facts["result"] | terms | {"sets": sets}}
     write_json(WEIGHTS / "model.json", facts)
     export_onnx(WEIGHTS)
     fitted = {
         "images": len(labels),
         "accuracy": float((val.argmax(1) == labels).mean()),
         "ece": expected_calibration_error(val, labels),
-        "ece_calibrated": expected_calibration_error(tempered(val, temperature), labels),
+        "ece_calibrated": expected_calibration_error(tempered(val, **terms), labels),
     }
     stored, labels, parents = rows_of(data, "test")
     stage_path = model.predict(stored)
@@ -84,7 +84,7 @@ def main() -> None:
         "accuracy_stage_path": float((stage_path.argmax(1) == labels).mean()),
         "accuracy_predict_faces": float((predicted == labels).mean()),
         "other_class": int((predicted != stage_path.argmax(1)).sum()),
-        "largest_difference": float(np.abs(calibrated - tempered(stage_path, temperature)).max()),
+        "largest_difference": float(np.abs(calibrated - tempered(stage_path, **terms)).max()),
         "kept": {"coverage": float(kept.mean()), "accuracy": float((predicted == labels)[kept].mean())},
         "macro": macro_accuracy(labels, predicted, n),
         "recall": dict(zip(model.classes, class_recalls(labels, predicted, n).tolist(), strict=True)),
@@ -94,7 +94,7 @@ def main() -> None:
         "reliability": reliability(calibrated, labels),
         **calibration(stage_path, labels, facts),
     }
-    print(json.dumps({"temperature": temperature, "val": fitted, "public_test": test}, indent=1))
+    print(json.dumps({**terms, "val": fitted, "public_test": test}, indent=1))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from mmfer.testing.statistics import (
     summarise,
 )
 from mmfer.testing.votes import vote_figures
-from mmfer.training.calibration import class_sets, expected_calibration_error, tempered
+from mmfer.training.calibration import class_sets, expected_calibration_error, tempered, terms_of
 from mmfer.training.models import model_name
 
 TEST_SETS = ("whole", "kept", "kept_unique")
@@ -115,10 +115,10 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, 
     Nothing where none was fitted, and in cross-validation, where each fold has its own. Accuracies and all other
     figures are of the plain probabilities; those that a Predictor gives have the temperature.
     """
-    temperature = facts["result"].get("temperature")
-    if temperature is None or facts["fold"] >= 0:
+    terms = terms_of(facts["result"])
+    if not terms or facts["fold"] >= 0:
         return {}
-    errors = {"ece": probabilities, "ece_calibrated": tempered(probabilities, temperature)}
+    errors = {"ece": probabilities, "ece_calibrated": tempered(probabilities, **terms)}
     figures = {name: round(expected_calibration_error(values, labels), 4) for name, values in errors.items()}
     promised, chosen = facts["result"]["sets"], class_sets(probabilities, facts["result"]["sets"]["least"])
     sizes = chosen.sum(axis=1)
@@ -128,7 +128,7 @@ def calibration(probabilities: np.ndarray, labels: np.ndarray, facts: dict[str, 
         "mean_size": round(float(sizes.mean()), 4),
         "of_one": round(float((sizes == 1).mean()), 4),
     }
-    return {"calibration": {"temperature": temperature, **figures, "sets": sets}}
+    return {"calibration": {**terms, **figures, "sets": sets}}
 
 
 def beside_votes(predictions: Predictions, classes: list[str]) -> dict[str, Any]:

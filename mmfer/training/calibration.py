@@ -1,37 +1,51 @@
 """How far an answer can be taken at its word.
 
-Temperature scaling and the reliability diagram (Guo et al., 2017); sets of classes that hold the true one as often as
-was promised (split conformal prediction with the least ambiguous sets of Sadinle, Lei and Wasserman, 2019).
+Temperature scaling and the reliability diagram (Guo et al., 2017), with a temperature that depends on the entropy of an
+answer (after Balanya, Maroñas and Ramos, 2022); sets of classes that hold the true one as often as was promised
+(split conformal prediction with the least ambiguous sets of Sadinle, Lei and Wasserman, 2019).
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
 COVERAGE = 0.9  # how often the true class is to be among those of a set
 
 
-def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Probabilities (N, C) of faces outside training, labels (N,) -> the temperature of the least cross entropy.
+def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Probabilities (N, C) of faces outside training, labels (N,) -> the terms of `tempered` of least cross entropy.
 
-    More than 1: the model is too sure of itself.
+    temperature       of an answer that is sure; more than 1: the model is too sure of itself
+    temperature_rise  of its logarithm for each nat of an answer's entropy
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
-    def cross_entropy(log_temperature: float) -> float:
-        chosen = tempered(probabilities, np.exp(log_temperature))[np.arange(len(labels)), labels]
+    def cross_entropy(terms: np.ndarray) -> float:
+        chosen = tempered(probabilities, np.exp(terms[0]), terms[1])[np.arange(len(labels)), labels]
         return -np.log(np.maximum(chosen, 1e-12)).mean()
 
-    return float(np.exp(minimize_scalar(cross_entropy, bounds=(-3, 3), method="bounded").x))
+    found = minimize(cross_entropy, np.zeros(2), method="Nelder-Mead", bounds=[(-3, 3), (-2, 2)]).x
+    return {"temperature": round(float(np.exp(found[0])), 4), "temperature_rise": round(float(found[1]), 4)}
 
 
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Softmax of the logits divided by the temperature, from the plain softmax (N, C); the order of classes stays."""
-    if temperature == 1:
+def tempered(probabilities: np.ndarray, temperature: float = 1.0, temperature_rise: float = 0.0) -> np.ndarray:
+    """Softmax of each row's logits over its temperature, from the plain softmax (N, C); the order of classes stays.
+
+    That temperature is `temperature` for a sure answer, times exp(`temperature_rise`) for each nat of entropy.
+    """
+    if temperature == 1 and not temperature_rise:
         return probabilities
-    logits = np.log(np.maximum(probabilities, 1e-30)) / np.float32(temperature)
+    logits = np.log(np.maximum(probabilities, 1e-30))
+    entropy = -(probabilities * logits).sum(axis=1, keepdims=True)
+    logits = logits / (np.float32(temperature) * np.exp(np.float32(temperature_rise) * entropy))
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
+
+
+def terms_of(result: dict[str, Any]) -> dict[str, float]:
+    """What `fit_temperature` found for a model, from `result` of its model.json; empty where nothing was fitted."""
+    return {name: result[name] for name in ("temperature", "temperature_rise") if name in result}
 
 
 def least_probability(probabilities: np.ndarray, labels: np.ndarray, coverage: float = COVERAGE) -> float:

@@ -233,7 +233,7 @@ def calibrated(model: Model, feed: Feed, val: np.ndarray, device: str) -> dict[s
     stored = _rows(feed, val)
     probabilities, labels = model.predict(stored, device), stored["labels"]
     sets = {"coverage": COVERAGE, "faces": len(labels), "least": least_probability(probabilities, labels)}
-    return {"temperature": round(fit_temperature(probabilities, labels), 4), "sets": sets}
+    return fit_temperature(probabilities, labels) | {"sets": sets}
 
 
 def _rows(feed: Feed, rows: np.ndarray) -> dict[str, np.ndarray]:

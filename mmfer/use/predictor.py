@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +27,7 @@ from mmfer.face.photos import DETECTORS, Detection, detect, prepare_detector
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.face.visibility import named
-from mmfer.training.calibration import class_sets, tempered
+from mmfer.training.calibration import class_sets, tempered, terms_of
 from mmfer.use.faces import Answers, Faces
 from mmfer.use.onnx_model import GRAPH, load_onnx
 
@@ -119,7 +119,7 @@ class Predictor:
     def __init__(self, model: Any, folder: Path | None = None, workers: int = 2, search: Search = Search()) -> None:
         self.model, self.workers, self.search, self._folder = model, workers, search, folder
         result = model.facts.get("result", {})
-        self._temperature, self._sets = result.get("temperature", 1.0), result.get("sets")
+        self._temper, self._sets = partial(tempered, **terms_of(result)), result.get("sets")
         made_by = model.facts["made_by"]
         self._extract = ExtractParams(**params_of(made_by, "extract"))
         self._clean = CleanParams(**params_of(made_by, "clean"))
@@ -209,7 +209,7 @@ class Predictor:
         return [face for face in found if photo.factor * (face.box[3] - face.box[1]) >= self.search.min_pixels]
 
     def _face(self, found: Detection, probabilities: np.ndarray, visible: np.ndarray) -> Face:
-        classes = self._named(tempered(probabilities[None], self._temperature)[0])
+        classes = self._named(self._temper(probabilities[None])[0])
         return Face(
             tuple(found.box.tolist()),
             found.score,
@@ -245,7 +245,7 @@ class Predictor:
         return self._predict(self.see(images))
 
     def _predict(self, stored: dict[str, np.ndarray]) -> np.ndarray:
-        return tempered(self.model.predict(stored), self._temperature)
+        return self._temper(self.model.predict(stored))
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Faces uint8 (N, 48, 48) -> to the bit what the stages store of them (mmfer.face.prepare.STORED)."""
@@ -265,7 +265,7 @@ class Predictor:
 
     def _withheld(self, seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = withheld(self._whole_model, seen)
-        return {name: tempered(row[None], self._temperature)[0] for name, row in rows.items()}
+        return {name: self._temper(row[None])[0] for name, row in rows.items()}
 
     @cached_property
     def _whole_model(self) -> Any:

@@ -124,7 +124,8 @@ def test_facts_are_those_of_the_seed_that_is_listed_first(data, result):
     # Not of that whose folder sorts first: seed1, seed10, seed2.
     first = json.loads((data / "models/net/seed2/model.json").read_text())
     assert result.details["trained"] == first["result"]
-    assert result.details["calibration"]["temperature"] == first["result"]["temperature"]
+    for term in ("temperature", "temperature_rise"):
+        assert result.details["calibration"][term] == first["result"][term]
     assert result.first == data / "models/net/seed2"
     assert [model["seed"] for model in result.predictions.models] == [2, 10, 1]
     assert list(result.details["each_seed"]) == ["2", "10", "1"]

@@ -11,6 +11,7 @@ from mmfer.training.calibration import (
     least_probability,
     reliability,
     tempered,
+    terms_of,
 )
 
 
@@ -22,31 +23,61 @@ def drawn(rng, n, sharpness):
     return torch.from_numpy(logits * np.float32(sharpness)).softmax(1).numpy(), labels
 
 
+def honest(probabilities, sharpness):
+    """What a model should have said that is `sharpness` times too sure."""
+    return (torch.from_numpy(probabilities).log() / sharpness).softmax(1).numpy()
+
+
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
 def test_temperature_undoes_what_was_too_sure(rng, sharpness):
     probabilities, labels = drawn(rng, 40_000, sharpness)
-    assert fit_temperature(probabilities, labels) == pytest.approx(sharpness, rel=0.05)
+    found = fit_temperature(probabilities, labels)
+    for terms in (found, {"temperature": sharpness}):  # one temperature is right for all of them
+        np.testing.assert_allclose(tempered(probabilities, **terms), honest(probabilities, sharpness), atol=0.03)
 
 
-def test_no_temperature_has_a_smaller_cross_entropy(rng):
+def test_sure_answers_may_need_another_temperature_than_unsure_ones(rng):
+    wanted, labels = drawn(rng, 40_000, 1.0)
+    powers = wanted ** (0.4 + 1.5 * wanted.max(axis=1, keepdims=True))  # too sure where sure, not enough elsewhere
+    said = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    found = fit_temperature(said, labels)
+    assert found["temperature"] > 1.5
+    assert found["temperature_rise"] < -0.3
+    assert np.abs(tempered(said, **found) - wanted).mean() < 0.3 * np.abs(said - wanted).mean()
+
+
+def test_no_other_terms_have_a_smaller_cross_entropy(rng):
     probabilities, labels = drawn(rng, 500, 2.0)
     best = fit_temperature(probabilities, labels)
 
-    def cross_entropy(temperature):
-        logits = torch.from_numpy(probabilities).log() / temperature
-        return torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).item()
+    def cross_entropy(temperature, temperature_rise):
+        logits = torch.from_numpy(probabilities).log()
+        entropy = torch.distributions.Categorical(logits=logits).entropy()[:, None]
+        own = temperature * (temperature_rise * entropy).exp()
+        return torch.nn.functional.cross_entropy(logits / own, torch.from_numpy(labels)).item()
 
-    assert cross_entropy(best) <= min(cross_entropy(t) for t in np.geomspace(0.2, 10, 400)) + 1e-5
+    others = [cross_entropy(t, rise) for t in np.geomspace(0.2, 10, 60) for rise in np.linspace(-1, 1, 41)]
+    assert cross_entropy(**best) <= min(others) + 1e-5
 
 
 def test_tempered_is_the_softmax_of_divided_logits(rng):
     logits = torch.from_numpy(rng.normal(0, 3, (50, 7)).astype(np.float32))
     plain = logits.softmax(1).numpy()
     np.testing.assert_allclose(tempered(plain, 1.7), (logits / 1.7).softmax(1).numpy(), atol=1e-6)
-    assert tempered(plain, 1.0) is plain
+    assert tempered(plain) is plain
+    entropy = -(plain * np.log(plain)).sum(axis=1, keepdims=True)
+    own = torch.from_numpy(1.7 * np.exp(0.3 * entropy))
+    np.testing.assert_allclose(tempered(plain, 1.7, 0.3), (logits / own).softmax(1).numpy(), atol=1e-6)
     assert (tempered(plain, 3.0).argmax(1) == plain.argmax(1)).all()
     certain = np.array([[1.0, 0.0, 0.0]], np.float32)
-    assert np.isfinite(tempered(certain, 2.0)).all()
+    assert np.isfinite(tempered(certain, 2.0, -0.5)).all()
+
+
+def test_terms_are_read_from_models_of_all_ages():
+    assert terms_of({"epochs": 3}) == {}
+    assert terms_of({"temperature": 0.8, "sets": {}}) == {"temperature": 0.8}  # made before there was a rise
+    found = {"temperature": 0.8, "temperature_rise": 0.2}
+    assert terms_of(found | {"epochs": 3}) == found
 
 
 def test_reliability_counts_by_hand():

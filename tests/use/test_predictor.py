@@ -29,7 +29,7 @@ from mmfer.face.clean import write_clean
 from mmfer.face.extract import write_features
 from mmfer.face.points import PARTS
 from mmfer.face.prepare import see
-from mmfer.training.calibration import tempered
+from mmfer.training.calibration import tempered, terms_of
 from mmfer.training.models import load_model
 from mmfer.use import inputs
 from mmfer.use.drawing import overlap
@@ -80,9 +80,9 @@ def test_predictor_prepares_faces_to_the_bit_as_the_stages_do(rendered, rng, pre
         assert seen[name].dtype == stored.dtype
         assert (seen[name] == stored).all(), name
     expected = predictor.model.predict({name: array[:] for name, array in seen.items()})
-    temperature = predictor.model.facts["result"]["temperature"]
-    assert temperature < 0.9  # the probabilities given are not those of the network, only their order is
-    assert (predictor.predict_faces(faces) == tempered(expected, temperature)).all()
+    terms = terms_of(predictor.model.facts["result"])
+    assert terms["temperature"] < 0.9  # the probabilities given are not those of the network, only their order is
+    assert (predictor.predict_faces(faces) == tempered(expected, **terms)).all()
     assert (predictor.predict_faces(faces).argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
