@@ -187,6 +187,10 @@ class TrainParams(Block):
         "label", description="what networks are trained towards; or votes: the shares of each face's raters, as in FER+"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    teachers: list[str] = Field(
+        [], description="folders of trained networks, or of a system's models, whose answers networks learn from, too"
+    )
+    teaching: float = Field(0.7, gt=0, le=1, description="share of the teachers' answers in what is trained towards")
     mixup: float = Field(0.0, ge=0, description="alpha of the Beta distribution; 0: off")
     mixup_by: Literal["batch", "sample"] = Field("batch", description="what has a share of its own; or sample")
     mixup_until: float = Field(1.0, gt=0, le=1, description="share of the training after which mixup is off; 1: never")

@@ -43,6 +43,7 @@ from mmfer.training.device import choose_device
 from mmfer.training.loop import probe
 from mmfer.training.models import HISTORY, Weights, build, holds_run
 from mmfer.training.processes import Paused
+from mmfer.training.teachers import open_teachers
 from mmfer.training.train import Training, plan, train_model
 
 
@@ -280,7 +281,8 @@ def measure(jobs: list[Job], seconds: float) -> dict[tuple[str, str], Rate]:
 def _probe(training: Training, seconds: float, threads: int) -> Rate:
     torch.set_num_threads(threads)
     network = build(training.facts)
-    return Rate(probe(network, training.feed, training.rows, training.params, seconds), threads)
+    teachers = open_teachers(training.teachers, choose_device(training.params.device))
+    return Rate(probe(network, training.feed, training.rows, training.params, seconds, teachers), threads)
 
 
 def say_cost(jobs: list[Job], left: list[Job], rates: dict[tuple[str, str], Rate]) -> None:

@@ -7,7 +7,7 @@ import copy
 import functools
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from mmfer.training.mixup import draw_mixes, mix, smooth_targets
 from mmfer.training.processes import Paused
 from mmfer.training.schedule import learning_rate
 from mmfer.training.state import State, save_checkpoint, start_state
+from mmfer.training.teachers import answers
 
 SAVE_SECONDS = 20.0  # between checkpoints, which of a large network take as long as a short epoch on a GPU
 
@@ -46,17 +47,19 @@ def fit_network(
     checkpoint: Path,
     log: Callable[[dict, int], None],
     pause_at: float = math.inf,
+    teachers: Sequence[Network] = (),
 ) -> tuple[nn.Module, dict[str, Any], pd.DataFrame]:
     """Train until the epochs or the patience are used up -> network, facts for model.json, history.
 
-    `feed` holds what the network reads. Once time.monotonic() is `pause_at` the training stops after its epoch with a
-    Paused error; called again it goes on from the checkpoint, to the same weights.
+    `feed` holds what the network and its `teachers` read. Once time.monotonic() is `pause_at` the training stops after
+    its epoch with a Paused error; called again it goes on from the checkpoint, to the same weights.
     """
     device = choose_device(params.device)
     count, size = sizes(feed, rows, params)
     feed = ready(network, feed, params, size)
-    flops = flops_of_sample(network, feed, rows.train)
+    flops = flops_of_sample(network, feed, rows.train, teachers)
     state = start_state(network, params, checkpoint)
+    state.teachers = teachers
     disable = processes.rank() > 0 or None
     bar = tqdm(total=params.epochs, initial=state.epoch, desc="training", unit="epoch", disable=disable)
     saved = -math.inf
@@ -119,11 +122,14 @@ def ready(network: Network, feed: Feed, params: TrainParams, size: int) -> Feed:
     return feed.on(device, is_compiled(params, device))
 
 
-def probe(network: Network, feed: Feed, rows: Rows, params: TrainParams, seconds: float) -> float:
+def probe(
+    network: Network, feed: Feed, rows: Rows, params: TrainParams, seconds: float, teachers: Sequence[Network] = ()
+) -> float:
     """Samples a second of a training, measured over some seconds of it from its third step on; nothing is kept."""
     _, size = sizes(feed, rows, params)
     feed = ready(network, feed, params, size)
     state = start_state(network, params)
+    state.teachers = teachers
     batch = epoch_samples(rows.train, feed.copies, 0, params.batch_size, 0)
 
     def some(batches: int) -> float:
@@ -166,12 +172,14 @@ def reached(flops_each: int, samples_per_second: float, device: str, bfloat16: b
     return {"tflops": float(f"{tflops:.3g}"), "matmul_share": float(f"{tflops / possible:.3g}")}
 
 
-def flops_of_sample(network: Network, feed: Feed, rows: np.ndarray) -> int:
+def flops_of_sample(network: Network, feed: Feed, rows: np.ndarray, teachers: Sequence[Network] = ()) -> int:
     """Floating point operations of a training step for each sample, forward and backward, counted by torch."""
     some = torch.from_numpy(rows[:2]).to(feed.rows_on)
-    inputs = prepare({k: v.to("meta") for k, v in feed.fetch(some).items()}, network.inputs)
+    batch = {k: v.to("meta") for k, v in feed.fetch(some).items()}
     with FlopCounterMode(display=False) as counter:
-        copy.deepcopy(network).to("meta").train()(**inputs).sum().backward()
+        copy.deepcopy(network).to("meta").train()(**prepare(batch, network.inputs)).sum().backward()
+        for teacher in teachers:
+            copy.deepcopy(teacher).to("meta")(**prepare(batch, teacher.inputs))
     return counter.get_total_flops() // 2
 
 
@@ -276,7 +284,8 @@ def train_step(state: State, batch: dict[str, Tensor], params: TrainParams, mixi
     device = batch["labels"].device.type
     of_batch = _objective(is_compiled(params, device))
     bfloat16 = uses_bfloat16(params.precision, device)
-    value, right = of_batch(state.trained, batch, params.label_smoothing, params.loss, bfloat16, mixing)
+    taught = (state.teachers, params.teaching)
+    value, right = of_batch(state.trained, batch, params.label_smoothing, params.loss, bfloat16, mixing, taught)
     own = len(batch["labels"])
     state.optimizer.zero_grad(set_to_none=True)
     # Gradients are averaged over the processes, whose parts of the batch may differ by a sample.
@@ -295,20 +304,33 @@ def _objective(compiled: bool) -> Callable[..., tuple[Tensor, Tensor]]:
 
 
 def objective(
-    network: nn.Module, batch: dict[str, Tensor], smoothing: float, kind: str, bfloat16: bool, mixing: list[Tensor]
+    network: nn.Module,
+    batch: dict[str, Tensor],
+    smoothing: float,
+    kind: str,
+    bfloat16: bool,
+    mixing: list[Tensor],
+    taught: tuple[Sequence[Network], float] = ((), 0.0),
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss of a batch as it is stored, mixed as `mixing` says, and how many of it are right."""
+    """Mean loss of a batch as it is stored, mixed as `mixing` says, and how many of it are right.
+
+    `taught`: networks, and the share of their answers in what is trained towards.
+    """
     inner = network.module if isinstance(network, DistributedDataParallel) else network
     targets = smooth_targets(batch.get("votes", batch["labels"]), inner.n_classes, smoothing)
-    inputs = prepare(batch, inner.inputs)
+    teachers, share = taught
+    inputs = prepare(batch, tuple(dict.fromkeys(name for each in (inner, *teachers) for name in each.inputs)))
     if mixing:
         inputs, targets = mix(inputs, targets, *mixing)
+    right = targets.argmax(1)
     with torch.autocast(batch["labels"].device.type, torch.bfloat16, enabled=bfloat16):
-        logits = network(**inputs)
+        if teachers:
+            targets = targets.lerp(answers(teachers, inputs), share)
+        logits = network(**{name: inputs[name] for name in inner.inputs})
     # A system whose objective is its point brings it along.
     own = getattr(inner, "loss", None)
     value = own(logits.float(), targets) if own else loss(logits.float(), targets, kind)
-    return value, (logits.detach().argmax(1) == targets.argmax(1)).sum()
+    return value, (logits.detach().argmax(1) == right).sum()
 
 
 def _finished(state: State, params: TrainParams) -> bool:

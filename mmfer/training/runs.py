@@ -25,12 +25,13 @@ SHARED_CODE = (  # with a system's own module it defines how that is trained
     *("systems/__init__.py", "systems/layers.py", "systems/convolution.py", "systems/fusion.py"),
     *("systems/estimators.py", "training/train.py", "training/runs.py", "training/loop.py", "training/state.py"),
     *("training/schedule.py", "training/ema.py", "training/mixup.py", "training/device.py", "training/feed.py"),
-    *("training/processes.py", "training/calibration.py", "training/models.py"),
+    *("training/processes.py", "training/calibration.py", "training/models.py", "training/teachers.py"),
     *("face/prepare.py", "face/points.py", "face/online.py", "face/augment.py", "face/hide.py", "data/splits.py"),
 )
 
 
-ELSEWHERE = ("seeds", "max_minutes", "device", "precision", "compile")  # what may differ where a run goes on
+# May differ where a run goes on; what is in the folders of teachers stands beside it.
+ELSEWHERE = ("seeds", "max_minutes", "device", "precision", "compile", "teachers")
 
 
 def digest_inputs(model: Any, arrays: list[np.ndarray]) -> str:

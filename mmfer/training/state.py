@@ -2,6 +2,7 @@
 
 import copy
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class State:
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
+    teachers: Sequence[Network] = ()  # do not change, and are not in the checkpoint
 
     @property
     def result(self) -> Network:

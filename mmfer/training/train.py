@@ -26,11 +26,13 @@ from mmfer.systems import system_params
 from mmfer.training import processes
 from mmfer.training.calibration import COVERAGE, fit_temperature, least_probability
 from mmfer.training.device import choose_device, conditions
+from mmfer.training.facts import read_facts
 from mmfer.training.feed import Feed, all_arrays, open_feed
 from mmfer.training.loop import fit_network, samples, sizes, slashed, speed
 from mmfer.training.models import HISTORY, Model, Weights, build, holds_run, model_facts, model_name, save_model
 from mmfer.training.processes import Paused
 from mmfer.training.runs import digest_inputs, run_hash
+from mmfer.training.teachers import find_teachers, inputs_of, open_teachers
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
 
@@ -53,6 +55,7 @@ class Training:
     rows: Rows
     params: TrainParams
     network: bool  # or an estimator, which is fitted
+    teachers: list[Path]  # model folders
 
     @property
     def name(self) -> str:
@@ -110,7 +113,12 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
     values = open_faceset(data / "features", needs=("landmarks", "hog", "visible"))
     check_made_of(values, faces)
     model = build(model_facts(*system, values))
-    feed = open_feed(faces, values, model.inputs, params.labels)
+    network = isinstance(model, nn.Module)
+    folds = folds_of(values.columns("fold"))
+    taught = params.teachers if network else []
+    teachers = {fold: find_teachers(taught, values, fold) for fold in folds}
+    inputs = tuple(dict.fromkeys([*model.inputs, *(name for some in teachers.values() for name in inputs_of(some))]))
+    feed = open_feed(faces, values, inputs, params.labels)
     read = digest_inputs(model, all_arrays(feed))
     if params.copies and feed.faces:
         raise MmferError(
@@ -118,16 +126,17 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
             "draws others; set augment.copies, or augment.mode to stored"
         )
     # Of all folds before any is trained, so that what is wrong in the last stops before the first.
-    rows = {fold: seen_rows(faces, fold, params, model) for fold in folds_of(values.columns("fold"))}
-    network = isinstance(model, nn.Module)
+    rows = {fold: seen_rows(faces, fold, params, model) for fold in folds}
     if network:
         _refuse(system[0], model, params, rows)
     trainings = []
     for fold, part in rows.items():
         for seed in params.seeds if network else params.seeds[:1]:  # an estimator has no random start: one fit for all
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
+            if teachers[fold]:
+                facts["taught_by"] = [read_facts(teacher)["files"] for teacher in teachers[fold]]
             run = run_hash(facts, read, part)
-            trainings.append(Training(facts | {"run": run}, feed, part, params, network))
+            trainings.append(Training(facts | {"run": run}, feed, part, params, network, teachers[fold]))
     return trainings
 
 
@@ -206,7 +215,10 @@ def train_model(
     torch.manual_seed(facts["seed"])
     model, history, checkpoint = build(facts), None, folder.with_suffix(".pt")
     if isinstance(model, nn.Module):
-        model, found, history = fit_network(model, feed, rows, params, facts["seed"], checkpoint, log, pause_at)
+        teachers = open_teachers(training.teachers, choose_device(params.device))
+        model, found, history = fit_network(
+            model, feed, rows, params, facts["seed"], checkpoint, log, pause_at, teachers
+        )
     else:
         found = fit_estimator(model, feed, rows.train)
     found["result"] |= calibrated(Model(facts, model), feed, rows.val, found["execution"]["device"])

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -119,7 +119,7 @@ class Predictor:
     def __init__(self, model: Any, folder: Path | None = None, workers: int = 2, search: Search = Search()) -> None:
         self.model, self.workers, self.search, self._folder = model, workers, search, folder
         result = model.facts.get("result", {})
-        self._temper, self._sets = partial(tempered, **terms_of(result)), result.get("sets")
+        self._terms, self._sets = terms_of(result), result.get("sets")
         made_by = model.facts["made_by"]
         self._extract = ExtractParams(**params_of(made_by, "extract"))
         self._clean = CleanParams(**params_of(made_by, "clean"))
@@ -209,7 +209,7 @@ class Predictor:
         return [face for face in found if photo.factor * (face.box[3] - face.box[1]) >= self.search.min_pixels]
 
     def _face(self, found: Detection, probabilities: np.ndarray, visible: np.ndarray) -> Face:
-        classes = self._named(self._temper(probabilities[None])[0])
+        classes = self._named(tempered(probabilities[None], **self._terms)[0])
         return Face(
             tuple(found.box.tolist()),
             found.score,
@@ -245,7 +245,7 @@ class Predictor:
         return self._predict(self.see(images))
 
     def _predict(self, stored: dict[str, np.ndarray]) -> np.ndarray:
-        return self._temper(self.model.predict(stored))
+        return tempered(self.model.predict(stored), **self._terms)
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Faces uint8 (N, 48, 48) -> to the bit what the stages store of them (mmfer.face.prepare.STORED)."""
@@ -265,7 +265,7 @@ class Predictor:
 
     def _withheld(self, seen: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = withheld(self._whole_model, seen)
-        return {name: self._temper(row[None])[0] for name, row in rows.items()}
+        return {name: tempered(row[None], **self._terms)[0] for name, row in rows.items()}
 
     @cached_property
     def _whole_model(self) -> Any:

@@ -41,6 +41,7 @@ OPTIONS = {  # a value other than the default of every option that changes a tra
 }
 NEEDED = {"mixup_by": {"mixup": 0.4}, "mixup_until": {"mixup": 0.4}}  # without which an option changes nothing
 HOW_MUCH = {"epochs", "batch_size", "samples_per_epoch", "copies", "max_minutes", "seeds", "device", "compile"}
+TAUGHT = {"teachers", "teaching"}  # tests/training/test_teachers.py
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def numbers(network):
 
 
 def test_every_option_is_in_this_file():
-    assert set(OPTIONS) | HOW_MUCH | {"loss"} == set(TrainParams.model_fields)
+    assert set(OPTIONS) | HOW_MUCH | TAUGHT | {"loss"} == set(TrainParams.model_fields)
 
 
 @pytest.mark.parametrize("options", [{}, OPTIONS], ids=["none", "all"])
