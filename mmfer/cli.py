@@ -266,6 +266,29 @@ def onnx(
     typer.echo(f"{file}: {file.stat().st_size / 2**20:.1f} MiB, within {TOLERANCE} of torch")
 
 
+@export.command()
+def web(
+    target: Annotated[Path, typer.Argument(file_okay=False, help="The folder to write.")],
+    weights: WeightsOption = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of onnxruntime-web; else node_modules here or above."),
+    ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Half the size; landmarks, and so answers, are a little others.")
+    ] = False,
+) -> None:
+    """Write TARGET, a page that answers photos in the browser itself, from disk or any web server.
+
+    Its WebAssembly comes from npm: run `npm install onnxruntime-web` first.
+    """
+    require("onnx")
+    from mmfer.use.web import export_web
+
+    size = export_web(target, weights, runtime, compact)
+    typer.echo(f"{target / 'index.html'}: open it in a browser; the folder has {size / 1e6:.0f} MB")
+
+
 def main() -> None:
     """Entry point of the console script."""
     run_app(app)

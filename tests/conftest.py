@@ -17,6 +17,7 @@ LONG = [  # files that take longest, which start first, so that neither of two p
     *("pipeline/test_stages", "use/test_export", "pipeline/test_params", "training/test_processes"),
     *("training/test_campaign", "use/test_serving", "use/test_demo_server", "training/test_train", "test_parallel"),
     *("tracking/test_compared", "tracking/test_tracking", "pipeline/test_remote", "report/test_results"),
+    "use/test_web",
 ]
 
 

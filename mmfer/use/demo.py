@@ -28,6 +28,7 @@ from mmfer.use.demo_pictures import (
     mark_faces,
     same_face,
 )
+from mmfer.use.limits import about
 from mmfer.use.photos import decode
 from mmfer.use.predictor import Explanation, Face, Predictor
 
@@ -47,14 +48,6 @@ STYLE = """<style>
 .bars span {text-align: right; font-variant-numeric: tabular-nums}
 .bars .top {font-weight: 600}
 </style>"""
-PACKAGE = (
-    "The network of this package was trained on FER2013: small grey photos from the web, labelled by people who often "
-    "disagree. Of faces like these it takes one in three for something else, of others maybe more."
-)
-LIMITS = (
-    "It names the look of a face in one photo, not what somebody feels or is like, and must not be used to judge "
-    "people. Nothing leaves this computer, no photo is written to disk, and all is forgotten when the page is closed."
-)
 BUSY = threading.Lock()  # one analysis at a time: withholding a view changes the network that all sessions share
 
 
@@ -141,8 +134,7 @@ def page(weights: str | None = None) -> None:
     predictor = load(weights)
     photo_part(predictor)
     st.divider()
-    trained = PACKAGE if weights is None else f"This network was trained on {predictor.model.facts['dataset']}."
-    st.caption(f"{trained} {LIMITS}")
+    st.caption(about(None if weights is None else predictor.model.facts["dataset"]))
 
 
 def photo_part(predictor: Predictor) -> None:

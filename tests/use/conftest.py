@@ -1,9 +1,13 @@
-"""Pictures that many tests here read."""
+"""Pictures that many tests here read, and a browser."""
+
+import shutil
 
 import numpy as np
 import pytest
 
 from tests.use.photos import write_video
+
+CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 
 
 @pytest.fixture
@@ -21,3 +25,19 @@ def video(tmp_path):
     path = tmp_path / "some.mp4"
     write_video(path, [np.full((64, 96, 3), 20 * n, np.uint8) for n in range(12)])
     return path
+
+
+@pytest.fixture
+def browser():
+    """A headless Chromium whose camera shows a test picture."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed")
+    quiet = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
+    camera = "use-fake-ui-for-media-stream use-fake-device-for-media-stream"
+    with driver.sync_playwright() as play:
+        opened = play.chromium.launch(
+            executable_path=CHROMIUM, args=[f"--{flag}" for flag in f"{quiet} {camera}".split()]
+        )
+        yield opened
+        opened.close()

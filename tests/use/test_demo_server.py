@@ -1,7 +1,6 @@
 """The server of `mmfer demo`: what its command refuses, its page in a browser, and that nothing leaves or stays."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +17,6 @@ import pytest
 from mmfer.use import demo
 from mmfer.use.demo import HOST
 
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 COMMAND = [sys.executable, "-c", "from mmfer.cli import main; main()", "demo"]
 
 
@@ -114,22 +112,6 @@ def server(tmp_path):
     finally:
         running.kill()
         running.communicate()
-
-
-@pytest.fixture
-def browser():
-    """A headless Chromium whose camera shows a test picture."""
-    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
-    quiet = "no-sandbox disable-gpu disable-quic disable-background-networking disable-component-update disable-sync"
-    camera = "use-fake-ui-for-media-stream use-fake-device-for-media-stream"
-    with driver.sync_playwright() as play:
-        opened = play.chromium.launch(
-            executable_path=CHROMIUM, args=[f"--{flag}" for flag in f"{quiet} {camera}".split()]
-        )
-        yield opened
-        opened.close()
 
 
 def test_a_page_that_closes_while_it_is_answered_leaves_the_server_running(server):
