@@ -2,11 +2,14 @@
 
 from __future__ import annotations  # pandas takes 0.3 s to import, and using a network needs none of it
 
+import glob
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JUNK = {"__MACOSX", "@eaDir"}
+OURS = f".{platform.node()}-"  # how names of temporary files of this computer begin, before the number of the process
 
 
 @contextmanager
@@ -59,13 +63,40 @@ def _settle(target: Path, temporary: Path, old: Path) -> None:
 def new_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` (same suffix) that is renamed to it when the block ends without error."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    temporary = temporary_name(target)
     try:
         with _named(target):
             yield temporary
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(target: Path) -> Path:
+    """A name beside `target` that is this process's own; what killed processes left in that folder is removed."""
+    _clear(target.parent.absolute())
+    return target.with_name(f"{OURS}{os.getpid()}.{target.name}")
+
+
+@cache
+def _clear(folder: Path) -> None:
+    """Remove temporary files of processes of this computer that have ended; once for each folder."""
+    for stray in folder.glob(f"{glob.escape(OURS)}*"):
+        number = stray.name.removeprefix(OURS).partition(".")[0]
+        if number.isdigit() and _has_ended(int(number)):
+            stray.unlink(missing_ok=True)
+
+
+def _has_ended(number: int) -> bool:
+    if os.name == "nt":  # where this signal ends a process
+        return False
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        pass
+    return False
 
 
 def write_text(target: Path, text: str) -> None:

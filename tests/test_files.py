@@ -2,11 +2,16 @@
 
 import errno
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from mmfer import files
 from mmfer.files import new_file, new_folder, write_csv, write_json, write_text
 
 
@@ -117,6 +122,27 @@ def test_what_a_killed_process_left_behind_does_not_get_in_the_way(tmp_path):
     with new_folder(tmp_path / "out") as new:
         (new / "a").touch()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["out", "out/a"]
+
+
+KILLED = """
+import os, pathlib, signal
+from mmfer.files import new_file
+with new_file(pathlib.Path("figure.png")) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills by signal")
+def test_what_a_killed_process_left_beside_a_file_is_removed_and_nothing_else(tmp_path):
+    assert subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path, check=False).returncode == -signal.SIGKILL
+    (stray,) = tmp_path.iterdir()
+    others = {f"{files.OURS}{os.getppid()}.a.csv", f".elsewhere-{2**22}.a.csv", f"{files.OURS}x.csv", ".hidden"}
+    for name in others:  # of a process that lives, of another computer, the user's own
+        (tmp_path / name).touch()
+    write_json(tmp_path / "other.json", {})
+    assert not stray.exists()
+    assert {path.name for path in tmp_path.iterdir()} == others | {"other.json"}
 
 
 def test_folders_above_are_made(tmp_path):

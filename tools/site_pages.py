@@ -17,6 +17,7 @@ PAGES = {  # page of the site: file of the repository
     "cards/model.md": WEIGHTS / "MODEL_CARD.md",
     "changelog.md": ROOT / "CHANGELOG.md",
     "contributing.md": ROOT / "CONTRIBUTING.md",
+    "security.md": ROOT / "SECURITY.md",
 }
 SCHEMA = ROOT / "docs" / "params" / "schema.json"
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

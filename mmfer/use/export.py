@@ -23,7 +23,7 @@ from mmfer.face.hog import hog_length
 from mmfer.face.prepare import prepare, stored_names
 from mmfer.files import new_file
 from mmfer.training.models import NETWORK, Model, load_model
-from mmfer.use.onnx_model import FACTS, GRAPH, OUTPUT, load_onnx
+from mmfer.use.onnx_model import BLANK, FACTS, GRAPH, OUTPUT, SEAL, load_onnx, sealed
 
 TOLERANCE = 1e-4  # largest difference to torch in a probability
 OPSET = 18
@@ -62,6 +62,7 @@ def export_onnx(folder: Path, target: Path | None = None) -> Path:
         _share_weights(program, folder / NETWORK)
     with new_file(target) as temporary:
         program.save(temporary)
+        temporary.write_bytes(sealed(temporary.read_bytes(), target.parent))
         difference = _difference(model, temporary)
         if not difference <= TOLERANCE:
             raise MmferError(f"{target}: {difference:.1e} from torch, {TOLERANCE} allowed; not written; report this")
@@ -107,7 +108,7 @@ def _trace(model: Model) -> Any:
             custom_translation_table={torch.ops.aten.searchsorted.Tensor: searchsorted},
             verbose=False,
         )
-    program.model.metadata_props[FACTS] = json.dumps(model.facts)
+    program.model.metadata_props.update({FACTS: json.dumps(model.facts), SEAL: BLANK})
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces, with the paths of this computer
     return program

@@ -1,10 +1,13 @@
 """A trained network as one ONNX file, without torch: stored arrays in, probabilities out, the facts in its metadata.
 
-mmfer.use.export writes such files; the preparation of mmfer.face.prepare and the softmax are part of their graph.
+mmfer.use.export writes such files; the preparation of mmfer.face.prepare and the softmax are part of their graph. Each
+holds the digest of its own bytes, and of those of the weights beside it, so that no flipped bit is an answer.
 """
 
+import hashlib
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,10 @@ from mmfer.errors import MmferError
 FACTS = "mmfer.facts.1"  # metadata key of the facts; another number where other facts would be expected
 PACKAGE = Path(__file__).parents[1]
 GRAPH = "model.onnx"  # in a model folder: the graph, its weights in the file beside it
+WEIGHTS = "model.safetensors"  # that file
+SEAL = "mmfer.sha256"  # metadata key of the digest, which is made with BLANK in its own place
+BLANK = "0" * 64
+SEALED = re.compile(SEAL.encode() + rb"\x12@([0-9a-f]{64})")  # as protobuf has the key and a value of 64 bytes
 OUTPUT = "probabilities"
 BATCH = 64  # faces predicted at once; onnxruntime keeps the memory of the largest batch
 INPUTS = {"images": "tensor(uint8)", **dict.fromkeys(["landmarks", "hog", "visible"], "tensor(float)")}
@@ -53,11 +60,12 @@ class OnnxModel:
 
 
 def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
-    """Open a file of mmfer.use.export; MmferError if it is missing or not such a file."""
+    """Open a file of mmfer.use.export; MmferError if it is missing, not such a file, or not as it was written."""
     import onnxruntime
 
     if not path.is_file():
         raise MmferError(f"{path}: not there; write it with `mmfer export onnx MODEL_FOLDER {path}`")
+    _check_seal(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = min(threads, os.cpu_count() or 1)
     options.log_severity_level = 3  # errors; its warnings are about its own optimisations
@@ -66,7 +74,7 @@ def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class for each kind of failure, and no public base
         reason = str(error).splitlines()[0]
-        raise MmferError(f"{path}: not an ONNX file, or damaged ({reason}); export the model again") from None
+        raise MmferError(f"{path}: onnxruntime cannot open it ({reason}); export the model again") from None
     metadata = session.get_modelmeta().custom_metadata_map
     if FACTS not in metadata:
         raise MmferError(f"{path}: an ONNX file without {FACTS} in its metadata; take one that this mmfer exported")
@@ -76,6 +84,28 @@ def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
     if outputs.get(OUTPUT) != len(facts.get("classes", [])) or not (inputs.items() <= INPUTS.items() and inputs):
         raise MmferError(f"{path}: its graph and what it says of itself do not agree; export the model again")
     return OnnxModel(facts, session, path, threads)
+
+
+def sealed(content: bytes, folder: Path) -> bytes:
+    """The bytes of an ONNX file in `folder` with the digest that belongs into them."""
+    blank = SEALED.sub(f"{SEAL}\x12@{BLANK}".encode(), content)
+    weights = (folder / WEIGHTS).read_bytes() if WEIGHTS.encode() in content else b""
+    digest = hashlib.sha256(blank)
+    digest.update(weights)
+    return SEALED.sub(f"{SEAL}\x12@{digest.hexdigest()}".encode(), blank)
+
+
+def _check_seal(path: Path) -> None:
+    """MmferError unless a file and its weights are to the bit what was exported; the runtime sees no other."""
+    content = path.read_bytes()
+    if not SEALED.search(content):
+        raise MmferError(f"{path}: not an ONNX file that this mmfer exported, or damaged; export the model again")
+    try:
+        same = sealed(content, path.parent) == content
+    except FileNotFoundError as error:
+        raise MmferError(f"{path}: its weights, {error.filename}, are missing; copy them too") from None
+    if not same:
+        raise MmferError(f"{path}: it or its weights are not as they were exported (sha256); export the model again")
 
 
 def _facts(text: str) -> dict[str, Any]:

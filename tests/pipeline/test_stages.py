@@ -14,6 +14,7 @@ import yaml
 from mmfer.training.runs import SHARED_CODE
 from tests.forks import write_commands
 from tools import stage_deps
+from tools.small import small_params, write_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 OF_A_DATASET = ["download", "clean", "hide", "augment", "extract", "perturb", "sheets", "study"]
@@ -46,15 +47,7 @@ def project(_commands, tmp_path_factory):
     for name in ("mmfer", "stages", "dvc.yaml"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, root / name)
-    params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    tiny = params["datasets"]["synthetic"]
-    tiny["source"] |= {"faces": 140, "identities": 20}
-    tiny["augment"] |= {"copies": 2}
-    tiny["train"] |= {"epochs": 2, "samples_per_epoch": 64, "batch_size": 32, "seeds": [0]}
-    tiny["evaluate"] |= {"runs": 2, "bootstrap": 100}
-    tiny["perturb"] |= {"images": 10, "severities": [3]}
-    params["systems"]["svm"]["components"] = 8
-    _write(root, params)
+    write_yaml(root / "params.yaml", small_params())
     _run(root, "dvc", "init", "--no-scm", "-q")
     _run(root, "dvc", "config", "cache.type", "hardlink,symlink,copy")
     assert _repro(root) == EVERYTHING
@@ -66,10 +59,6 @@ EVERYTHING = {
     *(f"{stage}@synthetic-{system}" for stage in OF_A_SYSTEM for system in ("ours", "svm")),
     "report",
 }
-
-
-def _write(root, params):
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,7 +140,7 @@ def test_kaggle_without_credentials_or_network_is_one_line(project):
     params = yaml.safe_load(content)
     source = {"kind": "fer2013", "path": None, "kaggle": "msambare/fer2013", "holdout": 0.1, "seed": 0}
     params["datasets"]["synthetic"]["source"] = source
-    _write(project, params)
+    write_yaml(project / "params.yaml", params)
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "HOME": str(project)}
     command = ("env", *(f"{key}={value}" for key, value in nowhere.items()), "python")
     done = _run(project, *command, "-m", "stages.download", "synthetic", check=False)
@@ -169,7 +158,7 @@ def test_a_new_system_is_trained_alone(project):
     assert _contents(models) == before
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["systems"]["mlp"] = {"kind": "mlp", "width": 16, "train": {"epochs": 1}}
-    _write(project, params)
+    write_yaml(project / "params.yaml", params)
     assert _repro(project) == REPORT | {f"{stage}@synthetic-mlp" for stage in OF_A_SYSTEM}
     assert before.items() <= _contents(models).items()
     facts = json.loads((models / "mlp/seed0/model.json").read_text())

@@ -19,7 +19,7 @@ from mmfer.training import models
 from mmfer.training.models import NETWORK, build, load_model, model_facts, save_model
 from mmfer.use import export, onnx_model
 from mmfer.use.export import TOLERANCE, example_faces, export_onnx
-from mmfer.use.onnx_model import FACTS, load_onnx
+from mmfer.use.onnx_model import BLANK, FACTS, SEAL, load_onnx, sealed
 
 pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
 onnx = pytest.importorskip("onnx")
@@ -98,12 +98,17 @@ def test_a_file_tells_what_model_json_tells(tiny):
     assert model.facts["made_by"]["params"]["cell_px"] == 8
 
 
+def write_sealed(graph, path: Path) -> None:
+    """Write a graph that was changed as if it had been exported so."""
+    path.write_bytes(sealed(graph.SerializeToString(), path.parent))
+
+
 @pytest.mark.parametrize("facts", ["{", "[]", "{}", '{"classes": ["happy", "sad"]}'])
 def test_a_file_whose_graph_is_not_what_it_says_is_refused(tiny, tmp_path, facts):
     graph = onnx.load(tiny[1])
     (prop,) = [prop for prop in graph.metadata_props if prop.key == onnx_model.FACTS]
     prop.value = facts  # of three classes
-    onnx.save(graph, tmp_path / "other.onnx")
+    write_sealed(graph, tmp_path / "other.onnx")
     with pytest.raises(MmferError, match=r"other\.onnx: its graph and what it says of itself do not agree"):
         load_onnx(tmp_path / "other.onnx")
 
@@ -114,7 +119,7 @@ def test_a_file_that_wants_another_input_is_refused(tiny, tmp_path):
         for node in graph.graph.node:
             node.input[:] = [f"x_{name}" if name == given.name else name for name in node.input]
         given.name = f"x_{given.name}"
-    onnx.save(graph, tmp_path / "other.onnx")
+    write_sealed(graph, tmp_path / "other.onnx")
     with pytest.raises(MmferError, match="do not agree"):
         load_onnx(tmp_path / "other.onnx")
 
@@ -221,19 +226,40 @@ def test_a_file_that_is_not_onnx_is_told_in_one_line(tiny, tmp_path, content):
     file = tmp_path / "net.onnx"
     whole = tiny[1].read_bytes()
     file.write_bytes(whole[: len(whole) // 2] if content == "cut" else content)
-    with pytest.raises(MmferError, match="not an ONNX file, or damaged") as caught:
+    with pytest.raises(MmferError, match="not an ONNX file that this mmfer exported, or damaged") as caught:
         load_onnx(file)
     assert "\n" not in str(caught.value)
 
 
 def test_an_onnx_file_of_something_else_is_told_in_one_line(tiny, tmp_path):
-    import onnx
-
     other = onnx.load(tiny[1])
     del other.metadata_props[:]
     onnx.save(other, tmp_path / "net.onnx")
+    with pytest.raises(MmferError, match="not an ONNX file that this mmfer exported"):
+        load_onnx(tmp_path / "net.onnx")
+    other.metadata_props.add(key=SEAL, value=BLANK)
+    write_sealed(other, tmp_path / "net.onnx")
     with pytest.raises(MmferError, match=f"without {FACTS} in its metadata"):
         load_onnx(tmp_path / "net.onnx")
+
+
+def test_what_the_runtime_cannot_open_is_told_in_one_line(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(sealed(f"no graph {SEAL}\x12@{BLANK}".encode(), tmp_path))
+    with pytest.raises(MmferError, match="onnxruntime cannot open it") as caught:
+        load_onnx(tmp_path / "net.onnx")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_flipped_bit_is_an_answer(tiny, tmp_path, rng):
+    whole = bytearray(tiny[1].read_bytes())
+    for place in [*rng.integers(0, len(whole), 30), whole.index(SEAL.encode()) + len(SEAL) + 9]:
+        whole[place] ^= 1
+        (tmp_path / "net.onnx").write_bytes(whole)
+        with pytest.raises(MmferError, match=r"sha256|not an ONNX file that this mmfer exported"):
+            load_onnx(tmp_path / "net.onnx")
+        whole[place] ^= 1
+    (tmp_path / "net.onnx").write_bytes(whole)
+    assert load_onnx(tmp_path / "net.onnx").classes == CLASSES
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
@@ -252,9 +278,12 @@ def test_without_a_target_the_graph_shares_the_weights_of_its_folder(tmp_path):
     assert file.stat().st_size < len(weights) / 3
     assert (folder / NETWORK).read_bytes() == weights
     np.testing.assert_allclose(load_onnx(file).predict(stored), model.predict(stored), atol=TOLERANCE, rtol=0)
-    # Other numbers in the weights are other numbers in the graph.
     (folder / NETWORK).write_bytes(weights[:-4000] + bytes(4000))
-    assert np.abs(load_onnx(file).predict(stored) - model.predict(stored)).max() > TOLERANCE
+    with pytest.raises(MmferError, match=r"model\.onnx: it or its weights are not as they were exported \(sha256\)"):
+        load_onnx(file)
+    (folder / NETWORK).unlink()
+    with pytest.raises(MmferError, match=r"its weights, .*model\.safetensors, are missing"):
+        load_onnx(file)
 
 
 def test_narrow_weights_are_not_shared_for_the_graph_computes_in_float32(tmp_path):
