@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install repro test coverage benchmarks wheel mutants lint generated docs format clean
+.PHONY: help install repro test coverage benchmarks wheel bom mutants lint generated docs format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -29,6 +29,12 @@ coverage: install  ## run the whole test suite and print which lines it does not
 wheel: install  ## build wheel and sdist into dist/, install the wheel into an empty environment and predict offline
 	MMFER_TEST_WHEEL=1 python -m pytest tests/test_packaging.py
 	python -m build
+
+bom: install  ## bill of materials of .venv (CycloneDX) and the licences of its packages into dist/, by tools in dist/.bom
+	$(PYTHON) -m venv dist/.bom
+	dist/.bom/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-licenses==5.5.5
+	dist/.bom/bin/cyclonedx-py environment --output-reproducible -o dist/bom.json $(BIN)/python
+	dist/.bom/bin/pip-licenses --python=$(BIN)/python --from=mixed --format=markdown --output-file=dist/licences.md
 
 benchmarks: install  ## time everything beside the bare libraries, into benchmarks/RESULTS.md; half an hour, best on idle cores
 	python -m benchmarks

@@ -18,6 +18,7 @@ SCRIPTS = {  # result: its command, and what makes it quick; the short ones come
     "predict": (["predict"], ["--quick"]),
     "detection": (["detection"], ["--quick"]),
     "onnx_model": (["onnx_model"], ["--quick"]),
+    "serve": (["serve"], ["--quick"]),
     "loader": (["loader"], ["--quick"]),
     "training": (["training"], ["--quick"]),
     "ddp": (["ddp"], ["--quick"]),

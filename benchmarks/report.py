@@ -79,6 +79,7 @@ TARGETS = [
         "DVC reads dvc.yaml and dvc.lock twice in `repro` and once in `status`, with a YAML reader in Python, half of "
         "the time of both (cProfile of both commands); fewer or shorter lists of dependencies would lift it",
     ),
+    Target("serve", ("growth_mib",), "`mmfer serve`: memory from 1,000 requests to 2,000, MiB", 50, True),
     *(
         Target("scale_memory", ("growth_mib", stage), f"{stage}: memory from 9,990 to 861,270 rows, MiB", 100, True)
         for stage in ("clean", "augment", "extract", "train")

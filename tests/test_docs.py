@@ -19,7 +19,7 @@ from mmfer.data.synthetic.faces import render_face
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "mmfer/weights/compact"
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "mmfer/weights/compact/MODEL_CARD.md")
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "mmfer/weights/compact/MODEL_CARD.md")
 PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ["README.md", *(f"docs/{name}.md" for name in ("predict", "export"))]
 RUN += [f"docs/tutorials/{name}.md" for name in ("first-photo", "own-data", "new-system")]
@@ -99,7 +99,7 @@ def test_the_system_of_the_tutorial_passes_the_linter():
 def test_links_and_pictures_lead_somewhere(page):
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
     targets = re.findall(r"\]\(([^)\s#]+)(?:#[^)]*)?\)", text)
-    made = {"api", "contributing.md", "changelog.md", "model.md"}  # by tools/site_pages.py
+    made = {"api", "contributing.md", "changelog.md", "model.md", "security.md"}  # by tools/site_pages.py
     missing = [
         target
         for target in targets

@@ -246,7 +246,7 @@ def predicted(seen: list[Stored], out: Path, run: str) -> np.ndarray:
         model = load_model(out / run)
         with new_file(kept) as temporary:
             np.save(temporary, np.stack([model.predict(stored) for stored in seen]))
-    return np.load(kept)
+    return np.load(kept, allow_pickle=False)
 
 
 def _row(trial: Trial, facts: dict[str, Any], probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

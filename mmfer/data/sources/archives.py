@@ -140,6 +140,9 @@ def _what_is_wrong(path: Path) -> str:
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """{name with slashes: member} of the files in a zip; MmferError for what a sound archive does not hold."""
+    size = path.stat().st_size
+    if not all(0 <= member.header_offset < size for member in members):  # before its start, where bytes are lost
+        raise MmferError(f"{path}: damaged zip (bytes are missing or added); download it again")
     total = sum(member.file_size for member in members)
     if total > MAX_TOTAL_BYTES:
         raise MmferError(

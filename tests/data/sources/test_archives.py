@@ -98,6 +98,15 @@ def test_the_md5_is_that_of_a_file_and_none_of_a_folder(folder):
     assert file_md5(folder) is None
 
 
+@pytest.mark.parametrize("change", [lambda zip_: zip_[40:], lambda zip_: zip_[:2000] + zip_[2900:]])
+def test_a_zip_that_lacks_bytes_is_refused(folder, change):
+    path = pack(folder)
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(MmferError, match=r"damaged zip \(bytes are missing or added\); download it again"):
+        with open_archive(path):
+            pass
+
+
 def test_damaged_members_are_named(folder):
     path = pack(folder)
     data = bytearray(path.read_bytes())
