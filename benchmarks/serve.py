@@ -32,12 +32,26 @@ def served() -> Iterator[tuple[int, psutil.Process]]:
     """The port and the process of a server that answers."""
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
-    with subprocess.Popen([*COMMAND, "--port", str(port)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*COMMAND, "--port", str(port)], stdout=subprocess.DEVNULL) as process:
         try:
-            process.stdout.readline()  # it says where it listens
+            while not healthy(port):
+                time.sleep(0.1)
+                assert process.poll() is None, "the server has ended"
             yield port, psutil.Process(process.pid)
         finally:
             process.terminate()
+
+
+def healthy(port: int) -> bool:
+    """Whether a server answers there."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except ConnectionError:
+        return False
+    finally:
+        connection.close()
 
 
 def photo() -> bytes:
