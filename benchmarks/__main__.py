@@ -17,6 +17,7 @@ SCRIPTS = {  # result: its command, and what makes it quick; the short ones come
     "landmarks": (["landmarks"], ["--quick"]),
     "predict": (["predict"], ["--quick"]),
     "detection": (["detection"], ["--quick"]),
+    "video": (["video"], ["--quick"]),
     "onnx_model": (["onnx_model"], ["--quick"]),
     "serve": (["serve"], ["--quick"]),
     "loader": (["loader"], ["--quick"]),

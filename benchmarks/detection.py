@@ -1,24 +1,28 @@
-"""Faces of rendered scenes that each detector finds, by size and by what makes them hard, and how long it takes.
+"""Faces of rendered scenes that each detector finds, by size and by what makes them hard, and what it takes for it.
 
-`python -m benchmarks.detection [--scenes 500]` prints JSON. A scene is a wall with 1 to 30 people of 16 to 400 px, each
-lit and turned in a way of their own, some with a mask, scarf, hand, bar or dark glasses before the face, and things
-that are none. The truth is where the renderer put the landmarks; it cannot turn a head by more than some 45 degrees.
-Detectors take turns on a scene, on one thread.
+`python -m benchmarks.detection [--scenes 500] [--kept FILE]`. A scene is a wall with 1 to 30 people of 16 to 400 px,
+each lit and turned in a way of their own, some with a mask, scarf, hand, bar or dark glasses before the face, and
+things that are none. The truth is where the renderer put the landmarks; it cannot turn a head by more than some 45
+degrees. Detectors take turns on a scene, on one thread. With `--kept` a run goes on where the last one stopped.
 """
 
 import argparse
 import json
+import subprocess
+import sys
 import time
-from itertools import pairwise
-from typing import NamedTuple
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
-from mmfer.data.synthetic.canvas import Canvas
-from mmfer.data.synthetic.expressions import EXPRESSIONS, move_points, sample_units
-from mmfer.data.synthetic.people import neutral_points, resting_points, sample_person
-from mmfer.data.synthetic.rendering import Face, Pose, depth_at, paint_head, project, turn
+from benchmarks.common import machine
+from mmfer.data.synthetic.expressions import EXPRESSIONS, sample_units
+from mmfer.data.synthetic.faces import draw_head
+from mmfer.data.synthetic.people import sample_person
+from mmfer.data.synthetic.rendering import Pose
 from mmfer.data.synthetic.scenery import (
     OCCLUDERS,
     background,
@@ -26,56 +30,48 @@ from mmfer.data.synthetic.scenery import (
     render_non_face,
     sample_light,
     sample_pose,
-    sample_view,
     to_bytes,
 )
-from mmfer.face.photos import DETECTORS, detect
+from mmfer.face.detectors import DETECTORS
+from mmfer.face.photos import detect
 from mmfer.testing.perturb import wear_glasses
 from mmfer.use.drawing import overlap
 
-SIZES = (16, 24, 40, 80, 400)  # edges of the classes of upright, uncovered faces, in pixels of their height
+SIZES = (16, 24, 40, 80, 400)  # edges of the classes of faces by their height, in pixels
 KINDS = ("upright", "turned", "glasses", *OCCLUDERS)
 SHARES = (0.5, 0.14, 0.1, 0.06, 0.06, 0.04, 0.1)
 HIT = 0.3  # overlap of a box with the true one from which on the face is found
 
 
-class Head(NamedTuple):
-    """A person, cut out: grey (side, side) and coverage, from 0 to 1; landmarks (68, 2) in its pixels."""
+class Cut(NamedTuple):
+    """A person, cut out of a square of `side` pixels: what it adds to a wall, and the share of the wall that is seen.
 
-    grey: np.ndarray
-    coverage: np.ndarray
+    Both (side, side) float32 from 0 to 1; landmarks (68, 2) in its pixels.
+    """
+
+    adds: np.ndarray
+    clear: np.ndarray
     points: np.ndarray
 
 
-def draw_head(rng: np.random.Generator, side: int, kind: str) -> Head:
-    """A head in a square of `side` pixels, as mmfer.data.synthetic.faces composes them, but without a background."""
-    person, light, gaze = sample_person(rng), sample_light(rng), rng.normal(0, (0.03, 0.015))
-    pose = sample_pose(rng)
+def cut_out(rng: np.random.Generator, side: int, kind: str) -> Cut:
+    """A person of a kind: upright, turned, with glasses or a thing before the face."""
+    person, light, gaze, pose = sample_person(rng), sample_light(rng), rng.normal(0, (0.03, 0.015)), sample_pose(rng)
     if kind == "turned":
         pose = Pose(roll=pose.roll, yaw=float(rng.choice([-1, 1]) * rng.uniform(0.4, 0.8)), pitch=pose.pitch)
     units = sample_units(rng, str(rng.choice(EXPRESSIONS)), rng.uniform(0.5, 1.0))
-    points = move_points(resting_points(person), units)
-    canvas = Canvas(round(side * 8 / 3))
-    grey, coverage, height = paint_head(Face(canvas, person, points, units, gaze), light)
-    view = sample_view(rng, 2 * side, chin_drop=points[8, 1] - neutral_points()[8, 1])
-    grey, coverage = turn([grey, coverage], canvas, height, pose, view)
-    turned = project(points, depth_at(canvas, height, points), pose)
-    if kind in OCCLUDERS:
-        state = rng.bit_generator.state
-        covered = []
-        for level in (0.0, 1.0):  # what lies before the face is the same on black and on white
-            rng.bit_generator.state = state
-            covered.append(occlude(np.full_like(grey, level), view, turned, kind, light, rng))
+    head = draw_head(rng, person, units, pose, light, gaze, side)
+    state, walls = rng.bit_generator.state, []
+    for wall in (0.0, 1.0):  # before a black and a white wall stands the same: their difference is what is seen of it
         rng.bit_generator.state = state
-        grey = occlude(grey, view, turned, kind, light, rng)
-        coverage = np.maximum(coverage, np.abs(covered[1] - covered[0]) < 0.3)
-    small = [
-        cv2.resize(part.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA) for part in (grey, coverage)
-    ]
-    places = Canvas(side, view.left, view.top, view.extent).pixels(turned)
+        picture = wall * (1 - head.coverage) + head.grey * head.coverage
+        if kind in OCCLUDERS:
+            picture = occlude(picture, head.view, head.points, kind, light, rng)
+        walls.append(cv2.resize(picture.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA))
+    adds, clear, points = walls[0], walls[1] - walls[0], head.landmarks(side)
     if kind == "glasses":
-        small[0] = wear_glasses(to_bytes(small[0]), places).astype(np.float32) / 255
-    return Head(small[0], small[1], places)
+        adds = wear_glasses(to_bytes(adds), points).astype(np.float32) / 255
+    return Cut(adds, clear, points)
 
 
 def true_box(points: np.ndarray) -> np.ndarray:
@@ -103,10 +99,10 @@ def draw_scene(seed: int) -> tuple[np.ndarray, list[tuple[str, np.ndarray]]]:
             continue
         left, top, side = place
         kind = str(rng.choice(KINDS, p=SHARES))
-        head = draw_head(rng, side, kind)
+        person = cut_out(rng, side, kind)
         part = scene[top : top + side, left : left + side]
-        part[:] = part * (1 - head.coverage) + head.grey * head.coverage
-        truth.append((kind, true_box(head.points + np.array([left, top]))))
+        part[:] = part * person.clear + person.adds
+        truth.append((kind, true_box(person.points + np.array([left, top]))))
     return to_bytes(scene + rng.normal(0, 0.01, scene.shape)), truth
 
 
@@ -125,50 +121,78 @@ def free_place(
     return None
 
 
-def names_of(kind: str, box: np.ndarray) -> list[str]:
-    """The rows in which a face counts."""
-    if kind != "upright":
-        return ["all", kind]
-    height = box[3] - box[1]
-    size = next((f"upright, {a} to {b} px" for a, b in pairwise(SIZES) if a <= height < b), None)
-    return ["all", *([size] if size else [])]
+def count(scene: np.ndarray, truth: list[tuple[str, np.ndarray]]) -> dict[str, Any]:
+    """What each detector makes of a scene: faces and those found by kind and size, false faces, processor seconds."""
+    names = [f"{kind}, {size_of(box)}" for kind, box in truth]
+    counts: dict[str, Any] = {"faces": Counter(names), "found": {}, "false": {}, "seconds": {}}
+    for detector in DETECTORS:
+        start = time.process_time()
+        faces = detect(scene, detector)
+        counts["seconds"][detector] = time.process_time() - start
+        overlaps = np.array([[overlap(face.box, box) for _, box in truth] for face in faces])
+        overlaps = overlaps.reshape(len(faces), len(truth))
+        counts["false"][detector] = int((overlaps.max(axis=1, initial=0) < HIT).sum())
+        hits = overlaps.max(axis=0, initial=0) >= HIT
+        counts["found"][detector] = Counter(name for name, hit in zip(names, hits, strict=True) if hit)
+    return counts
+
+
+def size_of(box: np.ndarray) -> str:
+    """The class of sizes that a face belongs to by its height; the smallest and largest take what lies beyond."""
+    place = int(np.clip(np.searchsorted(SIZES, box[3] - box[1], side="right"), 1, len(SIZES) - 1))
+    return f"{SIZES[place - 1]} to {SIZES[place]} px"
+
+
+def peak_mib(detector: str) -> float:
+    """Most memory of a process that searches one picture of the largest size."""
+    code = (
+        "import resource, sys, numpy; from mmfer.face.photos import detect; "
+        "detect(numpy.random.default_rng(0).integers(0, 256, (960, 1280), dtype=numpy.uint8), sys.argv[1]); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, detector], check=True, stdout=subprocess.PIPE, text=True)
+    return round(float(done.stdout), 1)
+
+
+def measure(scenes: int, kept: Path | None) -> dict[str, Any]:
+    """Draw, detect, count; what `kept` holds already is not done again."""
+    cv2.setNumThreads(1)
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept and kept.exists() else []
+    counts = [json.loads(line) for line in lines[:scenes]]
+    for seed in range(len(counts), scenes):
+        counts.append(count(*draw_scene(seed)))
+        if kept:
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(counts[-1]) + "\n")
+    faces = sum((Counter(one["faces"]) for one in counts), Counter())
+    found = {name: sum((Counter(one["found"][name]) for one in counts), Counter()) for name in DETECTORS}
+    false, seconds = (
+        {name: round(sum(one[what][name] for one in counts) / scenes, 4) for name in DETECTORS}
+        for what in ("false", "seconds")
+    )
+    return {
+        "sizes": {"scenes": scenes, "faces": faces.total()},
+        "faces": faces,
+        "recall": {name: {row: round(found[name][row] / n, 4) for row, n in faces.items()} for name in DETECTORS},
+        "recall_of_all": {name: round(found[name].total() / max(faces.total(), 1), 4) for name in DETECTORS},
+        "false_faces_a_scene": false,
+        "processor_seconds_a_scene": seconds,
+        "peak_mib": {name: peak_mib(name) for name in DETECTORS},
+        "ratios": {"dlib_to_yunet_processor": round(seconds["dlib"] / seconds["yunet"], 2)},
+    }
 
 
 def main() -> None:
-    """Draw, detect, count."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Read the command, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=500)
+    parser.add_argument("--kept", type=Path, help="a file of scenes that were counted, which this run adds to")
     parser.add_argument("--quick", action="store_true", help="two scenes")
     options = parser.parse_args()
-    scenes = 2 if options.quick else options.scenes
-    cv2.setNumThreads(1)
-    faces: dict[str, int] = {}
-    hits: dict[str, dict[str, int]] = {name: {} for name in DETECTORS}
-    false, seconds = dict.fromkeys(DETECTORS, 0), dict.fromkeys(DETECTORS, 0.0)
-    for seed in range(scenes):
-        scene, truth = draw_scene(seed)
-        for row in (row for kind, box in truth for row in names_of(kind, box)):
-            faces[row] = faces.get(row, 0) + 1
-        for name in DETECTORS:
-            start = time.perf_counter()
-            found = detect(scene, name)
-            seconds[name] += time.perf_counter() - start
-            overlaps = np.array([[overlap(face.box, box) for _, box in truth] for face in found])
-            overlaps = overlaps.reshape(len(found), len(truth))
-            false[name] += int((overlaps.max(axis=1, initial=0) < HIT).sum())
-            for (kind, box), best in zip(truth, overlaps.max(axis=0, initial=0), strict=True):
-                for row in names_of(kind, box):
-                    hits[name][row] = hits[name].get(row, 0) + int(best >= HIT)
-    recall = {name: {row: round(hits[name].get(row, 0) / n, 4) for row, n in faces.items()} for name in DETECTORS}
-    result = {
-        "scenes": scenes,
-        "faces": faces,
-        "recall": recall,
-        "false_faces": false,
-        "seconds_a_scene": {name: round(value / scenes, 3) for name, value in seconds.items()},
-        "ratios": {"dlib_to_yunet": round(seconds["dlib"] / seconds["yunet"], 2)},
-    }
-    print(json.dumps(result, indent=1))
+    facts, start = machine(), time.time()
+    result = measure(2 if options.quick else options.scenes, options.kept)
+    spent = {"when_utc": time.strftime("%Y-%m-%d %H:%M", time.gmtime(start)), "quick": options.quick}
+    print(json.dumps({"machine": facts} | spent | result, indent=1))
 
 
 if __name__ == "__main__":

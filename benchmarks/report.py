@@ -160,7 +160,9 @@ def section(name: str, result: dict[str, Any]) -> str:
     ]
     if "times" in result:
         lines.append(times_table(result["times"]))
-    hidden = ("machine", "command", "seconds", "quick", "sizes", "times")
+    if "recall" in result:
+        lines.append(recall_table(result["faces"], result["recall"]))
+    hidden = ("machine", "command", "seconds", "quick", "sizes", "times", "faces", "recall")
     rest = [f"- {key}: {shown(value)}" for key, value in result.items() if key not in hidden]
     lines.append("\n".join(rest))
     if name == "training":
@@ -174,6 +176,20 @@ def times_table(times: dict[str, dict[str, float]]) -> str:
     for way, figures in times.items():
         cells = [unit(figures[key]) if key in figures else "–" for key in ("median_s", "least_s", "processor_s")]
         rows.append(f"| {way} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def recall_table(faces: dict[str, int], recall: dict[str, dict[str, float]]) -> str:
+    """What each detector finds, in %, of each kind (rows) and size (columns) of faces; how many there are."""
+    names = [name.split(", ") for name in faces]
+    kinds, sizes = ([*dict.fromkeys(column)] for column in zip(*names, strict=True))
+    sizes.sort(key=lambda size: -int(size.split()[0]))
+    rows = [f"| found, % | detector | {' | '.join(sizes)} |", f"|---|---|{'---:|' * len(sizes)}"]
+    for kind in kinds:
+        keys = [f"{kind}, {size}" for size in sizes]
+        for detector, shares in recall.items():
+            cells = [f"{100 * shares[key]:.1f} of {faces[key]}" if key in faces else "–" for key in keys]
+            rows.append(f"| {kind} | {detector} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

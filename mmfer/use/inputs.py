@@ -3,8 +3,9 @@
 import base64
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -60,6 +61,16 @@ def in_groups(items: Iterable[T], most: int | None = None) -> Iterator[list[T]]:
             held = []
     if held:
         yield held
+
+
+def read_ahead(items: Iterable[T]) -> Iterator[T]:
+    """Items, of which a thread makes the next one while one is worked on."""
+    end, made = object(), iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, made, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, made, end)
+            yield cast(T, item)
 
 
 def _named_photo(path: str) -> Picture:

@@ -22,13 +22,15 @@ import numpy as np
 from mmfer.config import FACE_PX, CleanParams, ExtractParams
 from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, absent
+from mmfer.face.detectors import DETECTORS, prepare_detector
 from mmfer.face.hog import hog, to_half
-from mmfer.face.photos import DETECTORS, Detection, detect, prepare_detector
+from mmfer.face.photos import Detection, detect
 from mmfer.face.prepare import see
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.face.visibility import named
 from mmfer.training.calibration import class_sets, tempered, terms_of
 from mmfer.use.faces import Answers, Faces
+from mmfer.use.frames import find_all
 from mmfer.use.onnx_model import GRAPH, load_onnx
 
 if TYPE_CHECKING:
@@ -182,7 +184,7 @@ class Predictor:
             landmark_model = pool.submit(load_shape_model)  # before the threads, each of which would read it
             prepare_detector(self.search.detector)  # takes as long, the first time
             landmark_model.result()
-            found = list(pool.map(self._detected, pictures))
+            found = find_all(pictures, self._detected, pool.map)
         cut = [face.image for faces in found for face in faces]
         if not cut:
             return [[] for _ in pictures]
@@ -204,8 +206,8 @@ class Predictor:
 
         return table(self, images, bgr, every, smooth)
 
-    def _detected(self, photo: "Picture") -> list[Detection]:
-        found = detect(photo.pixels, self.search.detector, self.search.min_score)
+    def _detected(self, photo: "Picture", near: list[Detection] | None) -> list[Detection]:
+        found = detect(photo.pixels, self.search.detector, self.search.min_score, near)
         return [face for face in found if photo.factor * (face.box[3] - face.box[1]) >= self.search.min_pixels]
 
     def _face(self, found: Detection, probabilities: np.ndarray, visible: np.ndarray) -> Face:

@@ -13,7 +13,7 @@ from mmfer.errors import MmferError, require
 from mmfer.use.answers import BATCH, answers
 from mmfer.use.copies import Copies
 from mmfer.use.live import until_signal
-from mmfer.use.media import Fault, read_media
+from mmfer.use.media import STDIN, Fault, read_media
 from mmfer.use.output import Add, Item, writer
 from mmfer.use.photos import Picture
 from mmfer.use.predictor import Face, Predictor
@@ -48,8 +48,10 @@ def run(predictor: Predictor, wanted: Wanted) -> int:
         out = stack.enter_context(writer(wanted.form, predictor.classes))
         copies = stack.enter_context(Copies(wanted.copies, wanted.every)) if wanted.copies else None
         items = read_media(wanted.paths, wanted.camera, wanted.every, wanted.copies, stop)
-        batch = BATCH if wanted.camera is None and show is None else 1
-        found = summarised(follow(answers(_until(stop, items), predictor, batch), wanted.smooth))
+        at_once = wanted.camera is not None or show is not None
+        ahead = not at_once and STDIN not in wanted.paths  # Ctrl-C ends no thread that waits for a photo
+        answered = answers(_until(stop, items), predictor, 1 if at_once else BATCH, ahead)
+        found = summarised(follow(answered, wanted.smooth))
         code, drawn = _deliver(found, out, copies, show, wanted.timeline, stop)
     for line in _notes(copies, wanted.timeline, drawn):
         print(line, file=sys.stderr)

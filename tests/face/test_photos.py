@@ -6,7 +6,8 @@ import pytest
 from mmfer.data.synthetic.faces import render_face
 from mmfer.errors import MmferError
 from mmfer.face import photos, yunet
-from mmfer.face.photos import DETECTORS, Seen, detect, unturned
+from mmfer.face.detectors import DETECTORS, prepare_detector
+from mmfer.face.photos import Seen, detect, unturned
 from mmfer.face.points import EYES, NOSE
 
 INNER = np.r_[NOSE, EYES]  # the points that landmark model and renderer mean alike
@@ -140,5 +141,36 @@ def test_a_missing_or_damaged_model_is_one_line(monkeypatch, tmp_path):
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
     with pytest.raises(MmferError, match=f"{yunet.MODEL}: not YuNet's model .*; run `pip install --force-reinstall"):
-        photos.prepare_detector("yunet")
+        prepare_detector("yunet")
     yunet.load_model.cache_clear()
+
+
+@BOTH
+def test_known_faces_are_found_again_near_their_places_though_they_moved(detector):
+    photo, truth = scene([(0, 40, 60, 110), (1, 300, 40, 160), (2, 200, 260, 200)])
+    known = detect(photo, detector)
+    again = detect(np.roll(photo, (12, -20), (0, 1)), detector, near=known)
+    assert len(known) == len(again) == 3
+    moved = truth + np.array([-20, 12])
+    assert hits(again, moved) == [1, 1, 1]
+    for face in again:
+        middle = face.landmarks[INNER].mean(axis=0)
+        assert np.linalg.norm(moved[:, INNER].mean(axis=1) - middle, axis=1).min() < 4
+
+
+@BOTH
+def test_what_is_not_near_a_known_face_is_not_looked_for(detector):
+    photo, _ = scene([(0, 20, 60, 110), (1, 400, 200, 200)])
+    known = detect(photo, detector)
+    (face,) = detect(photo, detector, near=known[1:])
+    np.testing.assert_allclose(face.box, known[1].box, atol=0.15 * (face.box[3] - face.box[1]))
+    assert detect(photo, detector, near=[]) == []
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_face_that_lies_is_found_again_as_it_lies(turn):
+    photo = np.ascontiguousarray(np.rot90(scene([(3, 100, 60, 200)])[0], -turn))
+    known = detect(photo)
+    (face,) = detect(photo, near=known)
+    assert face.turned == known[0].turned == 90 * turn
+    np.testing.assert_allclose(face.landmarks, known[0].landmarks, atol=8)

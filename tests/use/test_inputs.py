@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from mmfer.errors import MmferError
-from mmfer.use.inputs import as_list, as_picture, in_groups
+from mmfer.use.inputs import as_list, as_picture, in_groups, read_ahead
 from mmfer.use.photos import Picture
 from tests.use.photos import encode
 
@@ -157,3 +158,28 @@ def test_of_large_photos_fewer_are_in_a_group(monkeypatch):
     assert [len(group) for group in in_groups([large, "what is no photo", small, small])] == [1, 3]
     assert [len(group) for group in in_groups(["no photo"] * 5, 2)] == [2, 2, 1]
     assert not list(in_groups([]))
+
+
+def test_the_next_item_is_made_while_one_is_worked_on():
+    started = [threading.Event() for _ in range(4)]
+
+    def items():
+        for n in range(4):
+            started[n].set()
+            yield n
+
+    for n in read_ahead(items()):
+        assert n == 3 or started[n + 1].wait(10)
+        assert not any(event.is_set() for event in started[n + 2 :])  # and no more than that
+
+
+def test_what_goes_wrong_ahead_is_raised_after_what_came_before_it():
+    def items():
+        yield 1
+        raise MmferError("broken")
+
+    ahead = read_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(MmferError, match="broken"):
+        next(ahead)
+    assert list(read_ahead([])) == []

@@ -6,7 +6,7 @@ seed and i, so the same bytes come out for any number of workers.
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -33,6 +33,19 @@ from mmfer.data.synthetic.scenery import (
 # Third word of a generator's key; a row's key has two words, which is the same as a third word of 0.
 PERSON, PLAN = 1, 2
 INTENSITIES = (0.85, 1.3)  # of expressions: from subtle to strong
+
+
+class Head(NamedTuple):
+    """A head before nothing, on a view: grey and coverage (side, side) from 0 to 1, landmarks in the view's units."""
+
+    grey: np.ndarray
+    coverage: np.ndarray
+    view: Canvas
+    points: np.ndarray  # (68, 2)
+
+    def landmarks(self, size: int) -> np.ndarray:
+        """Landmarks float32 (68, 2) in pixels of a picture of that size."""
+        return Canvas(size, self.view.left, self.view.top, self.view.extent).pixels(self.points).astype(np.float32)
 
 
 def read_synthetic(source: SyntheticSource, workers: int) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
@@ -119,17 +132,24 @@ def compose(
     occluder: str | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Picture of a face before a background, float32 (size, size), greys from 0 to 1; landmarks (68, 2) in pixels."""
+    head = draw_head(rng, person, units, pose, light, gaze, size)
+    picture = background(rng, head.view.side) * (1 - head.coverage) + head.grey * head.coverage
+    if occluder:
+        picture = occlude(picture, head.view, head.points, occluder, light, rng)
+    picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+    return picture, head.landmarks(size)
+
+
+def draw_head(
+    rng: np.random.Generator, person: Person, units: np.ndarray, pose: Pose, light: Light, gaze: np.ndarray, size: int
+) -> Head:
+    """A head for a picture of `size` pixels, on a view of 2 x 2 samples to the pixel."""
     points = move_points(resting_points(person), units)
-    canvas = Canvas(round(size * 8 / 3))  # about as fine as the view, which has 2 x 2 samples to the pixel
+    canvas = Canvas(round(size * 8 / 3))  # about as fine as the view
     grey, coverage, height = paint_head(Face(canvas, person, points, units, gaze), light)
     view = sample_view(rng, 2 * size, chin_drop=points[8, 1] - neutral_points()[8, 1])
     grey, coverage = turn([grey, coverage], canvas, height, pose, view)
-    picture = background(rng, view.side) * (1 - coverage) + grey * coverage
-    turned = project(points, depth_at(canvas, height, points), pose)
-    if occluder:
-        picture = occlude(picture, view, turned, occluder, light, rng)
-    picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-    return picture, Canvas(size, view.left, view.top, view.extent).pixels(turned).astype(np.float32)
+    return Head(grey, coverage, view, project(points, depth_at(canvas, height, points), pose))
 
 
 def render_face(

@@ -1,0 +1,95 @@
+"""YuNet and dlib's frontal detector alike: how a picture is searched, and what a face is made of what was found."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from mmfer.data import cutting
+from mmfer.face import yunet
+
+BORDER = 24  # dlib misses faces that touch the edge
+# A box of YuNet in units of its height: side and rise of the frame of FER2013, side and rise of the box that dlib would
+# have drawn, which the landmark model expects. Medians over faces of FER2013's Training that no network saw.
+FRAME_SIDE, FRAME_RISE = 1.025, 0.02
+EXPECTED_SIDE, EXPECTED_RISE = 0.917, -0.057
+
+
+class Found(NamedTuple):
+    """A face as a detector sees it, all in pixels of the photo, edges x0 y0 x1 y1."""
+
+    box: np.ndarray  # (4,) what the detector calls a face
+    score: float
+    frame: tuple[int, int, int]  # left, top, side of the square that FER2013 would show
+    expected: np.ndarray  # (4,) the box that the landmark model expects
+
+
+class Detector(NamedTuple):
+    """How faces are searched for, and from which score on one is no weak one."""
+
+    search: Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]  # picture RGB, least score -> boxes, scores
+    found: Callable[[np.ndarray, float], Found]  # a box and its score, in pixels of the photo
+    doubled: bool  # whether a photo is searched at twice its size too: dlib sees faces from 80 px on
+    tile: int  # side of the tile of a mosaic, in pixels: the face takes half of it
+    strict: float
+    strict_close: float  # the same of faces that are close
+    strict_turned: float  # the same of those that are found in a photo that was turned
+    weakest: float  # the least score that is looked for
+
+
+def _search_yunet(picture: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    return yunet.find_boxes(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), least)
+
+
+def _found_by_yunet(box: np.ndarray, score: float) -> Found:
+    (x, y), height = (box[:2] + box[2:]) / 2, box[3] - box[1]
+    frame, expected = FRAME_SIDE * height, EXPECTED_SIDE * height
+    left, top = round(x - frame / 2), round(y - FRAME_RISE * height - frame / 2)
+    middle = np.array([x, y - EXPECTED_RISE * height])
+    corners = np.concatenate([middle - expected / 2, middle + expected / 2])
+    return Found(box, score, (left, top, max(round(frame), 2)), corners)
+
+
+def _search_dlib(picture: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    bordered = cv2.copyMakeBorder(grey, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT)
+    boxes, scores = cutting.find_boxes(bordered, least)
+    return boxes - BORDER + [0, 0, 1, 1], scores
+
+
+def _found_by_dlib(box: np.ndarray, score: float) -> Found:
+    return Found(box, score, cutting.face_square(box), box)
+
+
+def prepare_detector(name: str) -> None:
+    """Load what a detector needs, once; MmferError where its file is missing or damaged."""
+    if name == "yunet":
+        yunet.load_model()
+    else:
+        with cutting.face_detector():
+            pass
+
+
+DETECTORS = {
+    "yunet": Detector(
+        _search_yunet,
+        _found_by_yunet,
+        doubled=False,
+        tile=128,
+        strict=0.6,
+        strict_close=0.4,
+        strict_turned=0.88,
+        weakest=0.3,
+    ),
+    "dlib": Detector(
+        _search_dlib,
+        _found_by_dlib,
+        doubled=True,
+        tile=192,
+        strict=0.0,
+        strict_close=0.0,
+        strict_turned=0.5,
+        weakest=-0.7,
+    ),
+}
