@@ -379,7 +379,7 @@ def test_of_many_photos_few_are_decoded_before_their_faces_are_found(rendered, p
     read, found = inputs.read_photo, Predictor._detected
     monkeypatch.setattr("mmfer.use.inputs.PIXELS", 2 * 240 * 640)
     monkeypatch.setattr("mmfer.use.inputs.read_photo", lambda path: events.append("read") or read(path))
-    monkeypatch.setattr(Predictor, "_detected", lambda self, photo: events.append("found") or found(self, photo))
+    monkeypatch.setattr(Predictor, "_detected", lambda self, *photo: events.append("found") or found(self, *photo))
     for again in (predictor.predict(paths), predictor.stream(paths)):
         assert [faces[0].as_dict() for faces in again] == [faces[0].as_dict() for faces in whole]
     assert [faces.photo for faces in whole] == paths
