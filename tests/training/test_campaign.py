@@ -274,7 +274,7 @@ def test_unpack_says_why_a_model_does_not_fit(home, trained, tmp_path):
 
 
 def test_a_model_without_its_weights_is_left_out_and_a_damaged_one_refused(trained, tmp_path, capsys):
-    bundles.bundle(bundles._models(trained[0]), tmp_path / "zips", 4096)
+    bundles.bundle(bundles._models(trained[0]), tmp_path / "zips", 5120)
     with pytest.raises(MmferError, match="no models there"):
         bundles.unpack(tmp_path / "zips" / "models-0.zip", tmp_path / "in")
     assert "without its weights" in capsys.readouterr().out
