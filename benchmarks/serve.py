@@ -44,7 +44,7 @@ def served() -> Iterator[tuple[int, psutil.Process]]:
 
 def healthy(port: int) -> bool:
     """Whether a server answers there."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
@@ -66,7 +66,7 @@ def answered(port: int, body: bytes) -> tuple[float, float, int]:
     first, turned_away = time.perf_counter(), 0
     while True:
         start = time.perf_counter()
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
         connection.request("POST", "/predict", body, {"Content-Type": "image/png"})
         response = connection.getresponse()
         text = response.read()
