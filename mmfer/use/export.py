@@ -72,21 +72,38 @@ def export_onnx(folder: Path, target: Path | None = None) -> Path:
 def _share_weights(program: Any, weights: Path) -> None:
     """Let the graph refer to the tensors of a safetensors file: that is a header, then the numbers as ONNX has them.
 
-    Those that the file holds as float16 or bfloat16 stay in the graph, which computes in float32.
+    Those that the file holds as float16 or bfloat16 are cast, once, when the graph is opened: it computes in float32.
     """
     import onnx_ir as ir
 
     with weights.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    for name, value in program.model.graph.initializers.items():
+    graph = program.model.graph
+    for name, value in list(graph.initializers.items()):
         entry = header.get(name.removeprefix("network."))
-        if entry and entry["dtype"] not in ("F16", "BF16"):
+        if entry:
             start, end = entry["data_offsets"]
             place = (weights.name, 8 + length + start, end - start)
-            value.const_value = ir.ExternalTensor(
-                *place, value.dtype, shape=value.shape, name=name, base_dir=weights.parent
-            )
+            dtype = {"F16": ir.DataType.FLOAT16, "BF16": ir.DataType.BFLOAT16}.get(entry["dtype"], value.dtype)
+            stored = ir.ExternalTensor(*place, dtype, shape=value.shape, name=name, base_dir=weights.parent)
+            if dtype == value.dtype:
+                value.const_value = stored
+            else:
+                _cast(graph, value, stored)
+
+
+def _cast(graph: Any, value: Any, stored: Any) -> None:
+    """Make an initializer of a graph the float32 form of a stored tensor."""
+    import onnx_ir as ir
+
+    half = ir.Value(name=f"{value.name}.half", type=ir.TensorType(stored.dtype), shape=value.shape, const_value=stored)
+    stored.name = half.name
+    del graph.initializers[value.name]
+    graph.register_initializer(half)
+    value.const_value = None
+    to = ir.AttrInt64("to", ir.DataType.FLOAT)
+    graph.insert_before(graph[0], ir.Node("", "Cast", [half], [to], outputs=[value]))
 
 
 def _trace(model: Model) -> Any:
