@@ -20,7 +20,7 @@ from mmfer.use.doctor import WEIGHTS
 from mmfer.use.export import example_faces, export_onnx
 from mmfer.use.onnx_model import load_onnx
 
-FOLDER, FACES = WEIGHTS / "compact", 256
+FOLDER, FACES = WEIGHTS / "fer2013", 256
 COLD = (
     "import numpy as np; from pathlib import Path; from mmfer.{module} import {load}; model = {load}(Path({path!r}));"
     "print(model.predict(dict(np.load({faces!r}))).sum())"

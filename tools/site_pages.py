@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-WEIGHTS = ROOT / "mmfer" / "weights" / "compact"
+WEIGHTS = ROOT / "mmfer" / "weights" / "fer2013"
 PAGES = {  # page of the site: file of the repository
     "cards/model.md": WEIGHTS / "MODEL_CARD.md",
     "changelog.md": ROOT / "CHANGELOG.md",

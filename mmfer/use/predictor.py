@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mmfer.use.photos import Picture
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "compact"
+WEIGHTS = Path(__file__).parents[1] / "weights" / "fer2013"
 PATCH, STRIDE = 12, 4  # of the square that hides a part of the face, pixels
 
 

@@ -109,7 +109,7 @@ def write_served(folder: Path, model: Path, run_id: str | None = None) -> None:
     package, facts = Path(__file__).parents[1], json.loads((model / "model.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as temporary:
         code = Path(temporary) / package.name
-        shutil.copytree(package, code, ignore=shutil.ignore_patterns("compact", "__pycache__"))
+        shutil.copytree(package, code, ignore=shutil.ignore_patterns("fer2013", "__pycache__"))
         save_model(
             folder,
             python_model=__file__,

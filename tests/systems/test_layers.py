@@ -105,7 +105,7 @@ def test_the_weights_of_the_package_answer_as_the_graph_exported_from_them():
     """model.onnx was written when the weights were: it holds the layers as they stood then."""
     from mmfer.use.onnx_model import load_onnx
 
-    folder = Path(mmfer.__file__).parent / "weights/compact"
+    folder = Path(mmfer.__file__).parent / "weights/fer2013"
     rng = np.random.default_rng(0)
     faces = {
         "images": rng.integers(0, 256, (4, 48, 48), dtype=np.uint8),

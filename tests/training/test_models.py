@@ -152,7 +152,7 @@ def test_the_cost_of_a_network_is_that_of_its_layers():
 
 
 def test_the_weights_of_the_package_load_and_name_their_classes():
-    model = load_model(Path(mmfer.__file__).parent / "weights" / "compact")
+    model = load_model(Path(mmfer.__file__).parent / "weights" / "fer2013")
     assert model.classes == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
     assert model.facts["result"]["parameters"] == sum(p.numel() for p in model.system.parameters())
     rng = np.random.default_rng(0)

@@ -89,8 +89,8 @@ def test_a_damaged_point_model_is_to_be_installed_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize("fault", ["missing", "damaged", "graph", "none"])
 def test_spoilt_weights_are_named(tmp_path, monkeypatch, fault):
     if fault != "none":
-        shutil.copytree(doctor.WEIGHTS / "compact", tmp_path / "compact")
-        weights = tmp_path / ("compact/model.onnx" if fault == "graph" else "compact/model.safetensors")
+        shutil.copytree(doctor.WEIGHTS / "fer2013", tmp_path / "fer2013")
+        weights = tmp_path / ("fer2013/model.onnx" if fault == "graph" else "fer2013/model.safetensors")
         weights.write_bytes(weights.read_bytes()[:1000])
     if fault == "missing":
         weights.unlink()

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -286,12 +287,18 @@ def test_without_a_target_the_graph_shares_the_weights_of_its_folder(tmp_path):
         load_onnx(file)
 
 
-def test_narrow_weights_are_not_shared_for_the_graph_computes_in_float32(tmp_path):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_narrow_weights_are_shared_and_cast_for_the_graph_computes_in_float32(tmp_path, dtype):
     model = load_model(saved(tmp_path / "wide", "net", NARROWEST))
-    save_model(tmp_path / "net", model.facts, model.system, weights="float16")
+    wide = export_onnx(tmp_path / "wide")
+    save_model(tmp_path / "net", model.facts, model.system, weights=dtype)
     file, stored = export_onnx(tmp_path / "net"), example_faces(model, 7)
     narrow = load_model(tmp_path / "net").predict(stored)
     np.testing.assert_allclose(load_onnx(file).predict(stored), narrow, atol=TOLERANCE, rtol=0)
+    half = len(onnx.load(str(file), load_external_data=False).graph.initializer)
+    assert half == len(onnx.load(str(wide), load_external_data=False).graph.initializer)
+    kept = [t for t in onnx.load(str(file), load_external_data=False).graph.initializer if t.data_location == 0]
+    assert all(len(tensor.raw_data) < 100 for tensor in kept)  # constants, if any
 
 
 def test_a_graph_in_the_folder_does_not_make_it_another_run(tmp_path):

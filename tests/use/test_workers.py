@@ -82,7 +82,7 @@ def test_the_weights_of_the_package_are_found_where_it_is_installed(predictor, t
             (elsewhere / "mmfer" / part.name).symlink_to(part)
     code = "import pickle, pathlib; pickle.loads(pathlib.Path('../model').read_bytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=elsewhere)
-    assert f"MmferError: {elsewhere}/mmfer/weights/compact/model.onnx: not there" in done.stderr
+    assert f"MmferError: {elsewhere}/mmfer/weights/fer2013/model.onnx: not there" in done.stderr
 
 
 def test_while_a_view_is_withheld_others_are_answered_as_ever(rendered, monkeypatch):
