@@ -17,7 +17,7 @@ from PIL import Image
 
 from mmfer.config import AugmentParams, CleanParams, ExtractParams
 from mmfer.data.duplicates import mark_duplicates
-from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from mmfer.data.faceset import digests, new_faceset, new_index, params_of, write_array
 from mmfer.data.synthetic.expressions import sample_units
 from mmfer.data.synthetic.faces import compose
 from mmfer.data.synthetic.people import sample_person
@@ -68,7 +68,7 @@ def test_predictor_prepares_faces_to_the_bit_as_the_stages_do(rendered, rng, pre
     with new_faceset(tmp_path / "raw", "some", ["face"], index, MADE_BY) as folder:
         write_array(folder, "images", faces)
     facts = predictor.model.facts["made_by"]
-    cleaning = CleanParams(**facts["from"]["from"]["params"])
+    cleaning = CleanParams(**params_of(facts, "clean"))
     clean = write_clean(tmp_path / "raw", tmp_path / "clean", cleaning, 1)
     assert 0 < (~clean.index["kept"]).sum() < 28  # both ways are compared
     write_augmented(tmp_path / "raw", tmp_path / "clean", tmp_path / "augmented", AugmentParams(copies=1), 1)
