@@ -189,7 +189,7 @@ def test_the_command_writes_a_set_with_a_path_and_a_further_system(project):
     assert done.output == "params.yaml written; run `dvc repro`\n"
     params = read_params()
     assert params.dataset("fer2013").source.path == "faces.zip"
-    assert list(params.systems) == ["compact", "svm", "vgg"]
+    assert list(params.systems) == ["se_fusion", "svm", "vgg"]
     assert params.system("vgg")["depth"] == "vgg19"
 
 
@@ -234,4 +234,4 @@ def test_outside_the_project_the_command_says_where_to_run(tmp_path, monkeypatch
 def test_without_a_name_the_sets_are_listed_with_their_remarks():
     listed = run().output
     assert all(f"{name}\n  " in listed for name in SETS)
-    assert "2.1 hours of one core" in listed
+    assert "110 minutes of two cores" in listed
