@@ -20,6 +20,7 @@ SCRIPTS = {  # result: its command, and what makes it quick; the short ones come
     "video": (["video"], ["--quick"]),
     "onnx_model": (["onnx_model"], ["--quick"]),
     "serve": (["serve"], ["--quick"]),
+    "convolution": (["convolution"], ["--quick"]),
     "loader": (["loader"], ["--quick"]),
     "training": (["training"], ["--quick"]),
     "ddp": (["ddp"], ["--quick"]),

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.common import interleaved, medians, ratio, run
+from benchmarks.common import Times, interleaved, medians, ratio, run
 from mmfer.systems.convolution import Conv2d
 from mmfer.systems.se_fusion import SeFusion, SeFusionParams
 
@@ -37,14 +37,16 @@ def plain(network: nn.Module) -> nn.Module:
 def measure(quick: bool) -> dict[str, Any]:
     """Each layer, then the network, by turns."""
     batch, turns = (2, 2) if quick else (BATCH, 15)
-    found: dict[str, Any] = {}
+    found: Times = {}
+    ratios: dict[str, float] = {}
 
     def compare(name: str, ours: Callable[[], torch.Tensor], pytorch: Callable[[], torch.Tensor]) -> None:
         ways = {"ours": lambda: step(ours), "pytorch": lambda: step(pytorch)}
         for way in ways.values():
             way()
         times = interleaved(ways, turns)
-        found[name] = {"times": medians(times), "pytorch_to_ours": ratio(times, "pytorch", "ours")}
+        found.update({f"{name}: {way}": taken for way, taken in times.items()})
+        ratios[f"pytorch_to_ours, {name}"] = ratio(times, "pytorch", "ours")
 
     for side, a, b, stride in LAYERS:
         maps = torch.randn(batch, a, side, side).to(memory_format=torch.channels_last).requires_grad_()
@@ -56,7 +58,7 @@ def measure(quick: bool) -> dict[str, Any]:
     shapes = {"image": (1, 48, 48), "landmarks": (136,), "hog": (900,)}
     inputs = {name: torch.randn(batch, *shape) for name, shape in shapes.items()}
     compare("se_fusion, halved stem", partial(whole, **inputs), partial(plain(other), **inputs))
-    return {"batch": batch, "threads": torch.get_num_threads(), "layers": found}
+    return {"batch": batch, "threads": torch.get_num_threads(), "times": medians(found), "ratios": ratios}
 
 
 if __name__ == "__main__":
