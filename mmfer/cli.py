@@ -275,7 +275,7 @@ def web(
         typer.Option(exists=True, file_okay=False, help="Folder of onnxruntime-web; else node_modules here or above."),
     ] = None,
     compact: Annotated[
-        bool, typer.Option("--compact", help="Half the size; landmarks, and so answers, are a little others.")
+        bool, typer.Option("--compact", help="Two thirds of the size; landmarks, and so answers, are a little others.")
     ] = False,
 ) -> None:
     """Write TARGET, a page that answers photos in the browser itself, from disk or any web server.

@@ -45,15 +45,15 @@ dlib's 68-point model: trained on iBUG 300-W, for research use
 def export_web(target: Path, weights: Path | None, runtime: Path | None, compact: bool) -> int:
     """Write the folder -> its bytes. `runtime` is a folder that onnxruntime-web is in, else ./node_modules.
 
-    `weights` is a model folder or an .onnx file, else those of the package. `compact` stores the landmark model and the
-    network as float16: half the size, but other landmarks in many faces (docs/browser.md). MmferError where a file is
+    `weights` is a model folder or an .onnx file, else those of the package. `compact` stores the landmark model as
+    float16: two thirds of the size, but other landmarks in many faces (docs/browser.md). MmferError where a file is
     missing, or `target` is something else than such a folder.
     """
     require("onnx")
     dist = _runtime_folder(runtime)
     if target.exists() and any(target.iterdir()) and not (target / "facts.js").exists():
         raise MmferError(f"{target}: holds other files; name a new folder")
-    facts, network = _network(WEIGHTS if weights is None else check_weights(weights), compact)
+    facts, network = _network(WEIGHTS if weights is None else check_weights(weights))
     contents = {
         "runtime": (dist / BINARY).read_bytes(),
         "glue": (dist / GLUE).read_bytes(),
@@ -91,7 +91,7 @@ def _runtime_folder(given: Path | None) -> Path:
     raise MmferError(f"{where}onnxruntime-web is not there; {install}, and name its folder with --runtime")
 
 
-def _network(path: Path, compact: bool) -> tuple[dict[str, Any], bytes]:
+def _network(path: Path) -> tuple[dict[str, Any], bytes]:
     """The facts of a network, and its ONNX graph with all weights in it."""
     import onnx
 
@@ -105,20 +105,7 @@ def _network(path: Path, compact: bool) -> tuple[dict[str, Any], bytes]:
         else:
             file = path
         facts, model = load_onnx(file).facts, onnx.load(str(file))
-    if compact:
-        _halve(model)
     return facts, model.SerializeToString()
-
-
-def _halve(model: Any) -> None:
-    """Store the weights of an ONNX graph as float16; it turns them back, once, when it is opened."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    for tensor in [weights for weights in model.graph.initializer if weights.data_type == TensorProto.FLOAT]:
-        half = f"{tensor.name}.half"
-        values = numpy_helper.to_array(tensor).astype(np.float16)
-        model.graph.node.insert(0, helper.make_node("Cast", [half], [tensor.name], to=TensorProto.FLOAT))
-        tensor.CopyFrom(numpy_helper.from_array(values, half))
 
 
 def _yunet() -> bytes:
