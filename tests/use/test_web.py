@@ -164,7 +164,7 @@ def test_the_page_answers_as_python_does_and_asks_nobody(origin, folder, address
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.goto(start, wait_until="commit")  # the load of a page ends with that of its models
-    page.wait_for_function("!document.getElementById('file').disabled", timeout=300_000)
+    page.wait_for_function("document.getElementById('file')?.disabled === false", timeout=300_000)
     photo = cv2.imencode(".png", example_photo()[..., ::-1])[1].tobytes()
     page.locator("#file").set_input_files({"name": "p.png", "mimeType": "image/png", "buffer": photo})
     page.wait_for_function("page.answers() !== null", timeout=300_000)

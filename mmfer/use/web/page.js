@@ -8,10 +8,9 @@ const page = (() => {
   let models, example, shown; // shown: { photo, faces, chosen }
   let watching = false;
 
-  /** Load the data with its progress, open the models, and wait for photos. */
+  /** Load the data with its progress, open the models, and wait for photos; till then the page takes none. */
   async function start() {
     at("limits").textContent = FACTS.about;
-    enable(false);
     const total = FACTS.scripts.reduce((sum, [, size]) => sum + size, 0);
     let done = 0;
     for (const [name, size] of FACTS.scripts) {
