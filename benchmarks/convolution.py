@@ -1,7 +1,7 @@
 """Convolutions of small maps in bfloat16: ours beside PyTorch's, forward and backward, batches of 128.
 
 `python -m benchmarks.convolution`. Seconds of a step of a layer (side of its maps, maps in and out, stride), and of a
-fusion of three modalities whose layers they are.
+fusion of three modalities whose layers they are. Without AMX ours are PyTorch's, and every ratio is one.
 """
 
 from collections.abc import Callable

@@ -187,6 +187,9 @@ class TrainParams(Block):
         "label", description="what networks are trained towards; or votes: the shares of each face's raters, as in FER+"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    start: str | None = Field(
+        None, description="folder of a trained network, or of a system's models, that training starts from; empty: none"
+    )
     teachers: list[str] = Field(
         [], description="folders of trained networks, or of a system's models, whose answers networks learn from, too"
     )

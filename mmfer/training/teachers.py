@@ -28,14 +28,11 @@ def find_teachers(paths: list[str], features: FaceSet, fold: int) -> list[Path]:
     found = [model for path in paths for model in _models(Path(path), fold)]
     for model in found:
         facts = read_facts(model)
-        seen = {"data set": facts["dataset"], "classes": facts["classes"], "fold": facts.get("fold"), **_split(facts)}
-        own = {"data set": features.dataset, "classes": features.classes, "fold": fold}
-        own |= _split({"made_by": features.made_by})
-        other = next((name for name in own if seen.get(name) != own[name]), None)
+        other = what_differs(facts, features, fold)
         if other:
             raise MmferError(
-                f"params.yaml: train.teachers: {model}: its {other} is {seen.get(other)}, not {own[other]}: it may "
-                "have seen faces that are held out here; name another"
+                f"params.yaml: train.teachers: {model}: {other}: it may have seen faces that are held out here; name "
+                "another"
             )
         if not isinstance(build(facts), nn.Module):
             raise MmferError(f"params.yaml: train.teachers: {model} is no network; name one")
@@ -49,6 +46,16 @@ def _models(path: Path, fold: int) -> list[Path]:
     if not models:
         raise MmferError(f"params.yaml: train.teachers: {path}: no model of fold {fold} there; train it first")
     return models
+
+
+def what_differs(facts: dict[str, Any], features: FaceSet, fold: int) -> str | None:
+    """What sets the faces that the network of these facts was trained on apart from those of a fold, if anything."""
+    seen = {"data set": facts["dataset"], "classes": facts["classes"], "fold": facts.get("fold"), **_split(facts)}
+    own = {"data set": features.dataset, "classes": features.classes, "fold": fold}
+    own |= _split({"made_by": features.made_by})
+    return next(
+        (f"its {name} is {seen.get(name)}, not {own[name]}" for name in own if seen.get(name) != own[name]), None
+    )
 
 
 def _split(facts: dict[str, Any]) -> dict[str, Any]:

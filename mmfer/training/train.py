@@ -32,6 +32,7 @@ from mmfer.training.loop import fit_network, samples, sizes, slashed, speed
 from mmfer.training.models import HISTORY, Model, Weights, build, holds_run, model_facts, model_name, save_model
 from mmfer.training.processes import Paused
 from mmfer.training.runs import digest_inputs, run_hash
+from mmfer.training.start import find_start, start_from
 from mmfer.training.teachers import find_teachers, inputs_of, open_teachers
 
 CHECKPOINTS = Path(".checkpoints")  # ignored by git; what is unfinished, and finished parts of what is
@@ -56,6 +57,7 @@ class Training:
     params: TrainParams
     network: bool  # or an estimator, which is fitted
     teachers: list[Path]  # model folders
+    start: Path | None  # likewise
 
     @property
     def name(self) -> str:
@@ -135,8 +137,11 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
             facts = model_facts(*system, values, train=params.model_dump(), fold=fold, seed=seed)
             if teachers[fold]:
                 facts["taught_by"] = [read_facts(teacher)["files"] for teacher in teachers[fold]]
+            start = find_start(params.start, values, fold, seed) if params.start and network else None
+            if start:
+                facts["started_from"] = read_facts(start)["files"]
             run = run_hash(facts, read, part)
-            trainings.append(Training(facts | {"run": run}, feed, part, params, network, teachers[fold]))
+            trainings.append(Training(facts | {"run": run}, feed, part, params, network, teachers[fold], start))
     return trainings
 
 
@@ -216,6 +221,8 @@ def train_model(
     model, history, checkpoint = build(facts), None, folder.with_suffix(".pt")
     if isinstance(model, nn.Module):
         teachers = open_teachers(training.teachers, choose_device(params.device))
+        if training.start:
+            start_from(model, facts, training.start)
         model, found, history = fit_network(
             model, feed, rows, params, facts["seed"], checkpoint, log, pause_at, teachers
         )

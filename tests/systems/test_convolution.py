@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmfer.systems import convolution
 from mmfer.systems.convolution import Conv2d
 
 SHAPES = [  # maps in and out, side, kernel, stride, padding, whether there is a bias
@@ -14,6 +15,12 @@ SHAPES = [  # maps in and out, side, kernel, stride, padding, whether there is a
     (8, 8, 3, 3, 2, 1, True),
     (8, 8, 3, 3, 1, 0, False),
 ]
+
+
+@pytest.fixture(autouse=True)
+def amx(monkeypatch):
+    """A processor with AMX."""
+    monkeypatch.setattr(convolution, "processor", lambda: ("a processor", frozenset({"amx_bf16"})))
 
 
 def passed(layer, maps, autocast=True):
@@ -44,6 +51,12 @@ def test_values_and_gradients_are_those_of_pytorch(a, b, side, kernel, stride, p
 @pytest.mark.parametrize(("side", "autocast"), [(7, True), (6, False)])
 def test_larger_maps_and_float32_go_to_pytorch(side, autocast):
     values, _ = passed(Conv2d(4, 4, 3, 1, 1), torch.randn(2, 4, side, side), autocast)
+    assert "Windowed" not in type(values.grad_fn).__name__
+
+
+def test_processors_without_amx_take_pytorchs(monkeypatch):
+    monkeypatch.setattr(convolution, "processor", lambda: ("a processor", frozenset({"avx512_bf16"})))
+    values, _ = passed(Conv2d(4, 4, 3, 1, 1), torch.randn(2, 4, 3, 3))
     assert "Windowed" not in type(values.grad_fn).__name__
 
 

@@ -41,7 +41,7 @@ OPTIONS = {  # a value other than the default of every option that changes a tra
 }
 NEEDED = {"mixup_by": {"mixup": 0.4}, "mixup_until": {"mixup": 0.4}}  # without which an option changes nothing
 HOW_MUCH = {"epochs", "batch_size", "samples_per_epoch", "copies", "max_minutes", "seeds", "device", "compile"}
-TAUGHT = {"teachers", "teaching"}  # tests/training/test_teachers.py
+TAUGHT = {"teachers", "teaching", "start"}  # tests/training/test_teachers.py, test_start.py
 
 
 @pytest.fixture(scope="module")
