@@ -101,13 +101,25 @@ SOURCES: dict[str, type[Block]] = {
 class CleanParams(Block):
     """Which images hold a face, and where it is (paper, 4.1)."""
 
-    threshold: float = Field(0.0, ge=-3, le=3, description="dlib detector score below which an image is noise")
+    detector: Literal["dlib", "yunet"] = Field("dlib", description="what looks for the face; or yunet")
+    threshold: float = Field(
+        0.0,
+        ge=-3,
+        le=3,
+        description="detector score below which an image is noise; of yunet between 0 and 1, such as 0.5",
+    )
     detect_px: int = Field(96, ge=80, le=320, description="side to which the image is enlarged for the detector")
     border_px: int = Field(12, ge=0, le=80, description="border around the enlarged image")
     keep_rejected: bool = Field(False, description="true: noise stays in training (ablation)")
     align: bool = Field(True, description="move, turn and scale each face to common eye and nose positions")
     eye_distance_px: float = Field(18.0, ge=8, le=36, description="distance of the eyes in the aligned face")
     eye_height_px: float = Field(18.0, ge=4, le=32, description="height of the eyes below the upper edge")
+
+    @model_validator(mode="after")
+    def _the_threshold_is_one_of_the_detector(self) -> "CleanParams":
+        if self.detector == "yunet" and not 0 < self.threshold < 1:
+            raise ValueError(f"threshold = {self.threshold} is no score of yunet, which lie between 0 and 1; take 0.5")
+        return self
 
 
 class HideParams(Block):

@@ -173,6 +173,7 @@ FAULTS = [
     ("train.seeds", [0, 0], r"train\.seeds: \[0, 0\] names a seed twice"),
     ("train.seeds", [-1], r"train\.seeds\.0: input should be greater than or equal to 0, not -1"),
     ("clean.align", "yes", r"clean\.align: input should be a valid boolean, not 'yes'"),
+    ("clean.detector", "haar", r"clean\.detector: input should be 'dlib' or 'yunet', not 'haar'"),
     ("extract.cell_px", 7, "cell_px = 7 does not divide 48: take 4, 6, 8, 12, 16 or 24"),
 ]
 
@@ -191,6 +192,25 @@ def replaced(content, key, value):
 def test_a_wrong_key_or_value_is_named(content, key, value, message):
     with pytest.raises(MmferError, match=message):
         check(Params, replaced(content, key, value), "params.yaml")
+
+
+def test_a_threshold_that_is_no_score_of_the_detector_is_refused(content):
+    own = content["datasets"]["synthetic"]["clean"] = {"detector": "yunet"}
+    for threshold in (0.0, -1.0, 1.0):
+        content["defaults"]["clean"]["threshold"] = threshold
+        with pytest.raises(MmferError) as fault:
+            check(Params, content, "params.yaml")
+        assert str(fault.value) == (
+            f"params.yaml: datasets.synthetic.clean: threshold = {threshold} is no score of yunet, "
+            "which lie between 0 and 1; take 0.5"
+        )
+        own["threshold"] = 0.5
+        assert check(Params, content, "params.yaml").dataset("synthetic").clean.detector == "yunet"
+        del own["threshold"]
+
+
+def test_a_model_that_does_not_say_which_detector_found_its_faces_was_made_with_dlib():
+    assert CleanParams(threshold=-1.0).detector == "dlib"
 
 
 IMPOSSIBLE = [

@@ -24,10 +24,9 @@ from mmfer.data.faceset import (
     write_rows,
 )
 from mmfer.errors import MmferError
-from mmfer.face.detection import CHUNK, find_faces
+from mmfer.face.detection import CHUNK, find_faces, prepare_models
 from mmfer.face.geometry import alignment
 from mmfer.face.points import N_POINTS, PARTS
-from mmfer.face.shape_predictor import load_shape_model
 from mmfer.parallel import each, ranges
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def write_clean(source: Path, target: Path, params: CleanParams, workers: int) -
     the threshold keeps no face of a split.
     """
     raw = open_faceset(source, needs=("images",))
-    load_shape_model()  # before the threads, each of which would read it
+    prepare_models(params)  # before the threads, each of which would read them
     made_by = {"stage": "clean", "params": params.model_dump(), "from": raw.made_by}
     with new_faceset(target, raw.dataset, raw.classes, None, made_by) as folder:
         create_array(folder, "landmarks", (len(raw), N_POINTS, 2))

@@ -1,6 +1,7 @@
-"""Where the face is in images of 48 px, of which each is one face or noise: dlib's frontal detector.
+"""Where the face is in images of 48 px, of which each is one face or noise: dlib's frontal detector, or YuNet.
 
-It sees faces from 80 px on and scores each, so that the image is enlarged and given a border first.
+dlib's sees faces from 80 px on, and neither sees one that fills its picture well, so that the image is enlarged and
+given a border first. Landmarks are fitted in dlib's box, or in the one that it would have drawn around YuNet's face.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,8 @@ from tqdm import tqdm
 
 from mmfer.config import FACE_PX, CleanParams
 from mmfer.data.cutting import find_boxes
+from mmfer.face import yunet
+from mmfer.face.detectors import expected_boxes, prepare_detector
 from mmfer.face.shape_predictor import find_landmarks, find_landmarks_and_leaves, load_shape_model
 from mmfer.face.visibility import ROUNDS, visible
 
@@ -31,7 +34,7 @@ def find_faces_and_leaves(
     images: np.ndarray, params: CleanParams, workers: int, rounds: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """As `find_faces`, with the leaves (N, rounds, T) uint8 of the shape predictor's last rounds for visibility."""
-    load_shape_model()  # before the threads, each of which would read it
+    prepare_models(params)  # before the threads, each of which would read them
     size = min(CHUNK, max(-(-len(images) // workers), 1))  # a few faces are shared among all workers too
     starts = range(0, len(images), size)
 
@@ -46,6 +49,12 @@ def find_faces_and_leaves(
     return scores, landmarks, leaves
 
 
+def prepare_models(params: CleanParams) -> None:
+    """Read what finds faces and landmarks, once; MmferError where a file of it is missing or damaged."""
+    prepare_detector(params.detector)
+    load_shape_model()
+
+
 def _find_chunk(images: np.ndarray, params: CleanParams, rounds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     side, border = params.detect_px, params.border_px
     factor = side / FACE_PX
@@ -55,12 +64,21 @@ def _find_chunk(images: np.ndarray, params: CleanParams, rounds: int) -> tuple[n
     inside, boxes = slice(border, border + side), np.tile(frame, (len(images), 1))
     for row, image in enumerate(images):
         large[row, inside, inside] = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
-        found, values = find_boxes(large[row], params.threshold)
+        found, values = BOXES[params.detector](large[row], params.threshold)
         if len(found):
             scores[row], boxes[row] = values.max(), found[values.argmax()]
     # Pixel centres: x of the enlarged image is factor * (x + 0.5) - 0.5 + border.
     points, leaves = find_landmarks_and_leaves(large, boxes, rounds)
     return scores, (points - border + 0.5) / factor - 0.5, leaves
+
+
+def _find_by_yunet(grey: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
+    """As `find_boxes`, with the boxes that the landmark model expects."""
+    boxes, scores = yunet.find_boxes(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), min_score)
+    return np.round(expected_boxes(boxes)).astype(np.int64) - [0, 0, 1, 1], scores
+
+
+BOXES = {"dlib": find_boxes, "yunet": _find_by_yunet}
 
 
 def predict_landmarks(images: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -44,11 +44,16 @@ def _search_yunet(picture: np.ndarray, least: float) -> tuple[np.ndarray, np.nda
 
 def _found_by_yunet(box: np.ndarray, score: float) -> Found:
     (x, y), height = (box[:2] + box[2:]) / 2, box[3] - box[1]
-    frame, expected = FRAME_SIDE * height, EXPECTED_SIDE * height
+    frame = FRAME_SIDE * height
     left, top = round(x - frame / 2), round(y - FRAME_RISE * height - frame / 2)
-    middle = np.array([x, y - EXPECTED_RISE * height])
-    corners = np.concatenate([middle - expected / 2, middle + expected / 2])
-    return Found(box, score, (left, top, max(round(frame), 2)), corners)
+    return Found(box, score, (left, top, max(round(frame), 2)), expected_boxes(box[None])[0])
+
+
+def expected_boxes(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4) of YuNet -> those (n, 4) that the landmark model expects around the same faces."""
+    height = boxes[:, 3:] - boxes[:, 1:2]
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - height * [0, EXPECTED_RISE]
+    return np.concatenate([middle - EXPECTED_SIDE * height / 2, middle + EXPECTED_SIDE * height / 2], axis=1)
 
 
 def _search_dlib(picture: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

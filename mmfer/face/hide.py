@@ -26,11 +26,10 @@ from mmfer.data.faceset import (
     write_rows,
 )
 from mmfer.errors import MmferError
-from mmfer.face.detection import CHUNK, find_faces
+from mmfer.face.detection import CHUNK, find_faces, prepare_models
 from mmfer.face.geometry import alignment
 from mmfer.face.occlude import hidden_shares, occlude
 from mmfer.face.points import N_POINTS, PARTS
-from mmfer.face.shape_predictor import load_shape_model
 from mmfer.parallel import each, ranges
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def write_hidden(
     if faces is None:
         faces = np.flatnonzero(trainable(clean.index, clean.made_by["params"]["keep_rejected"]))
     index = variants_of(clean, faces, params)
-    load_shape_model()  # before the threads, each of which would read it
+    prepare_models(CleanParams(**clean.made_by["params"]))  # before the threads, each of which would read them
     with new_faceset(target, raw.dataset, raw.classes, index, made_by, may_be_empty=True) as folder:
         for name, shape in SHAPES.items():
             create_array(folder, name, (len(index), *shape))

@@ -25,11 +25,10 @@ from mmfer.data.faceset import (
     write_index,
     write_rows,
 )
-from mmfer.face.detection import CHUNK
+from mmfer.face.detection import CHUNK, prepare_models
 from mmfer.face.geometry import CENTRE
 from mmfer.face.points import EYES, LEFT_EYE, MOUTH, N_POINTS, PARTS, RIGHT_EYE
 from mmfer.face.prepare import see
-from mmfer.face.shape_predictor import load_shape_model
 from mmfer.parallel import each, ranges
 from mmfer.testing.corruptions import CORRUPTIONS, corrupt
 
@@ -152,7 +151,7 @@ def write_perturbed(data: Path, target: Path, params: PerturbParams, workers: in
     made_by = {"stage": "perturb", "params": params.model_dump(), "from": features.made_by}
     drawn = clean.index.iloc[rows].assign(parent=rows)
     index = pd.concat([drawn.assign(condition=name, found=False) for name in conditions(params)])
-    load_shape_model()  # before the threads, each of which would read it
+    prepare_models(CleanParams(**clean.made_by["params"]))  # before the threads, each of which would read them
     with new_faceset(target, clean.dataset, clean.classes, index, made_by) as folder:
         shapes = {"images": (FACE_PX, FACE_PX), "landmarks": (N_POINTS, 2), "hog": (features.hog.shape[1],)}
         shapes["visible"] = (len(PARTS),)

@@ -54,6 +54,9 @@ def export_web(target: Path, weights: Path | None, runtime: Path | None, compact
     if target.exists() and any(target.iterdir()) and not (target / "facts.js").exists():
         raise MmferError(f"{target}: holds other files; name a new folder")
     facts, network = _network(WEIGHTS if weights is None else check_weights(weights))
+    page = _page_facts(facts)
+    if page["clean"]["detector"] != "dlib":
+        raise MmferError("clean.detector: yunet found the faces of this network; the page can only use dlib for that")
     contents = {
         "runtime": (dist / BINARY).read_bytes(),
         "glue": (dist / GLUE).read_bytes(),
@@ -70,7 +73,7 @@ def export_web(target: Path, weights: Path | None, runtime: Path | None, compact
         (folder / "data").mkdir()
         scripts = [script for name, content in contents.items() for script in _write_scripts(folder, name, content)]
         dataset = None if weights is None else facts["dataset"]
-        page = _page_facts(facts) | {"about": about(dataset), "scripts": scripts}
+        page |= {"about": about(dataset), "scripts": scripts}
         write_text(folder / "facts.js", f"const FACTS = {json.dumps(page)};\n")
         write_text(folder / "LICENCES.txt", LICENCES)
         return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -21,10 +21,17 @@ from tests.faces import write_faces
 PARAMS = HideParams(variants=3)
 
 
+BY_YUNET = CleanParams(detector="yunet", threshold=0.5)
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Rendered faces with three variants of each training face, and four copies of it."""
-    folder = write_faces(tmp_path_factory.mktemp("hidden"))
+    return hidden_faces(tmp_path_factory.mktemp("hidden"), CleanParams())
+
+
+def hidden_faces(folder, clean):
+    write_faces(folder, clean=clean)
     write_hidden(folder / "raw", folder / "clean", folder / "hidden", PARAMS, 1)
     make(folder, AugmentParams(copies=8, hidden=0.5))
     return folder
@@ -47,10 +54,12 @@ def test_each_training_face_has_its_variants_and_no_other_has_any(data):
     np.testing.assert_array_equal(hidden.index["parent"].to_numpy()[first[trained]], trained)
 
 
-def test_variants_are_found_anew_as_any_image_is(data):
+@pytest.mark.parametrize("params", [CleanParams(), BY_YUNET], ids=["dlib", "yunet"])
+def test_variants_are_found_anew_as_any_image_is(data, params, tmp_path):
+    data = data if params.detector == "dlib" else hidden_faces(tmp_path, params)
     raw, clean, hidden = (open_faceset(data / name) for name in ("raw", "clean", "hidden"))
     assert (hidden.images != raw.images[hidden.index["parent"]]).any(axis=(1, 2)).all()
-    seen, found = see(np.array(hidden.images), CleanParams(), ExtractParams(), 1)
+    seen, found = see(np.array(hidden.images), params, ExtractParams(), 1)
     np.testing.assert_array_equal(hidden.index["kept"], found)
     assert hidden.index["face_score"].isna().tolist() == (~found).tolist()
     moved = np.einsum("nij,nkj->nki", hidden.transforms[:, :, :2], hidden.landmarks) + hidden.transforms[:, None, :, 2]

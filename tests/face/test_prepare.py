@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmfer.config import EvaluateParams, ExtractParams, PerturbParams
+from mmfer.config import CleanParams, EvaluateParams, ExtractParams, PerturbParams
 from mmfer.data.faceset import open_faceset
 from mmfer.face.augment import random_copies
 from mmfer.face.points import move_landmarks
@@ -21,10 +21,13 @@ from tests.faces import write_faces
 NAMES = ("images", "landmarks", "hog")
 
 
-@pytest.fixture(scope="module", params=["transform", "predict"])
+@pytest.fixture(scope="module", params=["transform", "predict", "yunet"])
 def data(request, tmp_path_factory):
-    """A data folder for each setting of extract.landmarks."""
-    return write_faces(tmp_path_factory.mktemp("data"), extract=ExtractParams(landmarks=request.param))
+    """A data folder for each setting of extract.landmarks, and one in which YuNet found the faces."""
+    folder = tmp_path_factory.mktemp("data")
+    if request.param == "yunet":
+        return write_faces(folder, clean=CleanParams(detector="yunet", threshold=0.5))
+    return write_faces(folder, extract=ExtractParams(landmarks=request.param))
 
 
 def seen_in_training(data, rows):

@@ -1,5 +1,6 @@
 """The exported page: its stages beside their Python counterparts in node, and whole in Chromium, from disk and HTTP."""
 
+import copy
 import functools
 import http.server
 import json
@@ -21,7 +22,8 @@ from mmfer.face.hog import hog, to_half
 from mmfer.training.calibration import tempered
 from mmfer.use import web
 from mmfer.use.demo_pictures import example_photo
-from mmfer.use.predictor import Predictor
+from mmfer.use.onnx_model import GRAPH, load_onnx
+from mmfer.use.predictor import WEIGHTS, Predictor
 
 NAMES = ["happy", "surprise", "angry", "sad", "neutral", "fear", "disgust", "happy"]
 STAGES = Path(__file__).with_name("web_stages.js")
@@ -185,6 +187,20 @@ def test_the_page_answers_as_python_does_and_asks_nobody(origin, folder, address
 def test_without_the_runtime_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MmferError, match="npm install onnxruntime-web@") as caught:
+        web.export_web(tmp_path / "page", None, None, compact=False)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_whose_faces_yunet_found_is_refused_in_one_line(tmp_path, monkeypatch):
+    facts = copy.deepcopy(load_onnx(WEIGHTS / GRAPH).facts)
+    cleaned = facts["made_by"]
+    while cleaned["stage"] != "clean":
+        cleaned = cleaned["from"]
+    cleaned["params"] |= {"detector": "yunet", "threshold": 0.5}
+    monkeypatch.setattr(web, "_network", lambda path: (facts, b""))
+    monkeypatch.setattr(web, "_runtime_folder", lambda given: tmp_path)
+    with pytest.raises(MmferError, match=r"^clean\.detector: yunet found the faces of this network; .* dlib") as caught:
         web.export_web(tmp_path / "page", None, None, compact=False)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
