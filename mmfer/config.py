@@ -349,10 +349,10 @@ def own_train(name: str, block: dict[str, Any], file: str = "params.yaml") -> Tr
     return check(TrainParams, block.get("train", {}), f"{file}: systems.{name}.train")
 
 
-def pick(entries: dict[str, Any], name: str, where: str) -> Any:
-    """entries[name]; MmferError with the nearest known name where there is none."""
-    if name not in entries:
-        raise MmferError(f"{where}.{name}: not there; {suggest(name, entries)}")
+def pick(entries: dict[str, Any], name: Any, where: str) -> Any:
+    """entries[name]; MmferError with the nearest known name where there is none, or the name is no text."""
+    if not isinstance(name, str) or name not in entries:
+        raise MmferError(f"{where}.{name}: not there; {suggest(str(name), entries)}")
     return entries[name]
 
 

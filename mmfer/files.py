@@ -78,6 +78,18 @@ def temporary_name(target: Path) -> Path:
     return target.with_name(f"{OURS}{os.getpid()}.{target.name}")
 
 
+def take_name(temporary: Path, target: Path) -> None:
+    """Rename a file to `target` unless that is there: unlike a look before a rename, nobody comes between."""
+    try:
+        os.link(temporary, target)
+        temporary.unlink()
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        if not target.exists():
+            temporary.rename(target)
+
+
 @cache
 def _clear(folder: Path) -> None:
     """Remove temporary files of processes of this computer that have ended; once for each folder."""

@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False)
 def study(
     dataset: Annotated[str, typer.Argument(help="A dataset that params.yaml names, or with --file any name.")],
     file: Annotated[
-        Path | None, typer.Option(exists=True, help="Make the page of this study.zip, without data.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Make the page of this study.zip, without data.")
     ] = None,
     target: Annotated[Path | None, typer.Option(help="Folder of the page; else metrics/study/DATASET.")] = None,
 ) -> None:
@@ -29,8 +29,11 @@ def study(
     target = target or Path("metrics", "study", dataset)
     with tracking.stage_run("study", dataset, everything.study) as run:
         data = Path("data", dataset)
-        source = file or page.gather(data, everything.study)
-        run.log_artifact(page.write_study(source, target, None if file else data / "sheets"))
+        if file:
+            written = page.write_foreign(file, target)
+        else:
+            written = page.write_study(page.gather(data, everything.study), target, data / "sheets")
+        run.log_artifact(written)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from mmfer import files
-from mmfer.files import new_file, new_folder, write_csv, write_json, write_text
+from mmfer.files import new_file, new_folder, take_name, write_csv, write_json, write_text
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -143,6 +143,27 @@ def test_what_a_killed_process_left_beside_a_file_is_removed_and_nothing_else(tm
     write_json(tmp_path / "other.json", {})
     assert not stray.exists()
     assert {path.name for path in tmp_path.iterdir()} == others | {"other.json"}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_name_that_is_taken_stays_its_owners(tmp_path, monkeypatch, links):
+    def refuse(*_):
+        raise PermissionError
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    for content in ("first", "second"):
+        (tmp_path / "new").write_text(content)
+        take_name(tmp_path / "new", tmp_path / "name")
+    assert (tmp_path / "name").read_text() == "first"
+
+
+def test_a_name_that_is_taken_after_a_look_stays_its_owners(tmp_path, monkeypatch):
+    (tmp_path / "name").write_text("first")
+    (tmp_path / "new").write_text("second")
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    take_name(tmp_path / "new", tmp_path / "name")
+    assert (tmp_path / "name").read_text() == "first"
 
 
 def test_folders_above_are_made(tmp_path):

@@ -301,9 +301,10 @@ def make_bodies(folder: Path) -> None:
 @cache
 def _app() -> Any:
     from mmfer.use.predictor import Predictor
-    from mmfer.use.server import Limits, application
+    from mmfer.use.server import Limits, application, warm_up
 
-    return application(Predictor.load(workers=1), Limits(mebibytes=1, megapixels=1, photos=3))
+    warm_up(predictor := Predictor.load(workers=1))
+    return application(predictor, Limits(mebibytes=1, megapixels=1, photos=3, seconds=600))  # others may have the cores
 
 
 def read_bodies(folder: Path) -> Answer:

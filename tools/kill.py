@@ -183,6 +183,8 @@ def kill(
     rows = list(csv.DictReader(table.open())) if table.exists() else []
     done = {int(row["number"]) for row in rows if row["seed"] == str(seed)}
     for attack in (drawn(seed, number) for number in range(count) if number not in done):
+        if calm[attack.start].writes.get(attack.moment) == 0:  # with --until: the moment never comes
+            continue
         row = attacked(attack, calm[attack.start], out, stop_seconds, command) | {"seed": seed}
         rows.append(row)
         with table.open("a", newline="") as file:

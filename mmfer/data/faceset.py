@@ -169,6 +169,7 @@ def read_index(folder: Path, columns: list[str] | None = None, rows: slice = sli
         start, stop, _ = rows.indices(file.metadata.num_rows)
         groups = np.flatnonzero((ends > start) & (ends - sizes < stop))
         table = file.read_row_groups(groups.tolist(), columns=columns)
+        table.validate(full=True)  # text that is not UTF-8 would be noticed only where it is used
         before = int(ends[groups[0]] - sizes[groups[0]]) if len(groups) else 0
         return table.slice(start - before, stop - start).to_pandas()
 

@@ -104,7 +104,11 @@ def read_pack(pack: Path, data: Path) -> Head:
     parts = _read_parts(pack, *PARTS)
     head = _read_head(parts[HEAD], pack)
     index = _read_index(parts, head, pack)
-    columns, origin = index[head.raw_columns], head.made_by["from"]
+    if not set(head.raw_columns) <= set(index) or "from" not in head.made_by:
+        raise MmferError(
+            f"{pack}: {HEAD} names columns or an origin that are not there; copy it again, or make it again"
+        )
+    columns, origin = index[[*dict.fromkeys(head.raw_columns)]], head.made_by["from"]
     with (
         new_faceset(data / "clean", head.dataset, head.classes, index, head.made_by) as clean,
         new_faceset(data / "raw", head.dataset, head.classes, columns, origin) as raw,

@@ -1,10 +1,12 @@
 """All that was measured on one data set, gathered in one file, and the page that is made of it.
 
 The file (study.zip) holds the results of evaluate and robustness as mmfer.report.results describes them, without the
-probabilities, and facts.json: what the page says of the data. The page can be made again of it without data or models.
+probabilities, and facts.json: what the page says of the data. The page can be made again of it without data or models,
+on any computer: nothing in such a file is trusted.
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +16,12 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import numpy as np
 import pandas as pd
 
-from mmfer.config import StudyParams
+from mmfer.config import Block, StudyParams, check
 from mmfer.data.duplicates import copies_of_held_out
 from mmfer.data.faceset import FaceSet, open_faceset
-from mmfer.files import new_file, write_csv, write_json
+from mmfer.data.sources.archives import open_archive
+from mmfer.errors import MmferError
+from mmfer.files import new_file, new_folder, write_csv, write_json
 from mmfer.report import charts, tables
 from mmfer.report.claims import NAMES, PAPER, claim_blocks
 from mmfer.report.page import Folded, Picture, Section, write_page
@@ -27,14 +31,32 @@ from mmfer.report.robustness_tables import robustness_blocks, single_faces
 from mmfer.report.sheets import ON_THE_PAGE, four_faces
 from mmfer.report.verdicts import verdicts
 
+MEMBER = re.compile(
+    r"facts\.json|(evaluate|robustness)/[A-Za-z0-9_][A-Za-z0-9_-]*/(details\.json|faces\.parquet|conditions\.csv)"
+)
+MAX_MEMBERS = 2_000  # five of each system
+MAX_BYTES = 256 << 20  # unpacked; one system on FER2013 has 0.6 MB
+MAX_CELLS = 50_000_000  # of a table, which may be larger than its file by any factor
+
+
+class Facts(Block):
+    """What facts.json has to hold: see `facts`."""
+
+    study: StudyParams
+    notes: list[str]
+    settings: dict[str, Any]
+    audit: dict[str, int]
+    four_faces: list[int]
+
 
 def gather(data: Path, params: StudyParams) -> Path:
     """Write `data`/study.zip from the FaceSets and results in `data`; return it."""
     file, results = data / "study.zip", data / "results"
     members = {"facts.json": json.dumps(facts(data, params), indent=1).encode()}
     for path in sorted(results.rglob("*")):
-        if path.is_file() and path.suffix != ".npz":
-            members[path.relative_to(results).as_posix()] = path.read_bytes()
+        name = path.relative_to(results).as_posix()
+        if MEMBER.fullmatch(name):
+            members[name] = path.read_bytes()
     with new_file(file) as temporary, ZipFile(temporary, "w") as archive:
         for name, content in members.items():
             archive.writestr(ZipInfo(name), content, ZIP_DEFLATED)  # without a time: the same results, the same bytes
@@ -77,10 +99,10 @@ def write_study(file: Path, target: Path, sheets: Path | None = None) -> Path:
     Pictures of rendered faces are taken from `sheets`, the folder that stage sheets drew, or stay as they are in
     `target`. Returns the HTML.
     """
-    with TemporaryDirectory() as folder, ZipFile(file) as archive:
-        archive.extractall(folder)
+    with TemporaryDirectory() as folder:
+        unpack(file, Path(folder))
         known = json.loads(Path(folder, "facts.json").read_text(encoding="utf-8"))
-        study = read_study(Path(folder), StudyParams(**known["study"]))
+        study = read_study(Path(folder), check(Facts, known, f"{file}: facts.json").study)
     pictures = target / "figures"
     pictures.mkdir(parents=True, exist_ok=True)
     if sheets and study.kind == "synthetic":
@@ -90,6 +112,55 @@ def write_study(file: Path, target: Path, sheets: Path | None = None) -> Path:
     write_csv(target / "systems.csv", systems_table(study))
     draw(study, pictures)
     return write_page(target, "study", f"mmfer on {study.dataset}", page(study, known, target))
+
+
+def write_foreign(file: Path, target: Path) -> Path:
+    """Write the page of a file from elsewhere; MmferError, and `target` as it was, if its results make no page."""
+    with new_folder(target) as made:
+        if target.exists():  # its pictures of faces stay
+            shutil.copytree(target, made, dirs_exist_ok=True)
+        try:
+            name = write_study(file, made).name
+        except (MmferError, OSError):
+            raise
+        except Exception as error:  # what a value of another kind leads to, anywhere on the page
+            told = f"{type(error).__name__}: {error}"
+            raise MmferError(f"{file}: not results of this version ({told}); gather them again: stage study") from error
+    return target / name
+
+
+def unpack(file: Path, target: Path) -> None:
+    """Write the members of a study.zip below `target`; MmferError for what no such file holds, or holds so much of."""
+    if not file.is_file():
+        raise MmferError(f"{file}: not a file; name a study.zip")
+    with open_archive(file) as archive:
+        total = sum(archive.sizes.values())
+        if len(archive.sizes) > MAX_MEMBERS or total > MAX_BYTES:
+            raise MmferError(
+                f"{file}: {len(archive.sizes):,} files, {total:,} bytes: too much for results; do not use it"
+            )
+        foreign = [name for name in archive.sizes if not MEMBER.fullmatch(name)]
+        if foreign:
+            raise MmferError(f"{file}: {foreign[0]!r} is in it; name a file that stage study has written")
+        if "facts.json" not in archive.sizes:
+            raise MmferError(f"{file}: no facts.json is in it; name a file that stage study has written")
+        for name in archive.sizes:
+            place = target / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(archive.read(name, MAX_BYTES))
+            if place.suffix == ".parquet":
+                _check_size(place, f"{file}: {name}")
+
+
+def _check_size(table: Path, where: str) -> None:
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_metadata(table)
+    except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        raise MmferError(f"{where}: damaged ({error}); gather the results again: stage study") from None
+    if found.num_rows * found.num_columns > MAX_CELLS:
+        raise MmferError(f"{where}: {found.num_rows:,} rows of {found.num_columns:,} columns: too much; do not use it")
 
 
 def summary(study: Study, known: dict[str, Any]) -> dict[str, Any]:

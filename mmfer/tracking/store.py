@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
-from mmfer.files import temporary_name
+from mmfer.files import take_name, temporary_name
 from mmfer.tracking.provenance import digest
 from mmfer.tracking.ranking import EVALUATED, experiment_tags
 
@@ -179,8 +179,7 @@ def _make_database(file: Path) -> None:
     temporary = temporary_name(file)
     try:
         MlflowClient(_sqlite_uri(temporary)).search_experiments(max_results=1)
-        if not file.exists():  # a stage beside this one may have been first: its runs are in there
-            temporary.rename(file)
+        take_name(temporary, file)  # a stage beside this one may have been first: its runs are in there
     finally:
         temporary.unlink(missing_ok=True)
 

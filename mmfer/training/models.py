@@ -208,6 +208,8 @@ def load_model(folder: Path, device: str = "cpu") -> Model:
             import skops.io
 
             system.estimator = skops.io.load(folder / ESTIMATOR)
+            if max(system.estimator.classes_) >= len(facts["classes"]):
+                raise ValueError(f"of more classes than the {len(facts['classes'])} of model.json")
     except Exception as error:  # safetensors, torch and skops each have their own
         raise MmferError(f"{folder}: weights missing or damaged ({error}); train again with `dvc repro`") from None
     if not same:

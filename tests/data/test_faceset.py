@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -100,6 +101,14 @@ def test_an_index_whose_rows_are_damaged_is_named(folder):
     content[4:200] = bytes(196)
     path.write_bytes(content)
     with pytest.raises(MmferError, match=r"(?s)set: faceset\.json or index\.parquet is damaged .*dvc repro"):
+        _ = open_faceset(folder).index
+
+
+def test_text_of_an_index_that_is_not_utf_8_is_named_when_it_is_read(folder):
+    table = pq.read_table(folder / "index.parquet")
+    broken = pa.array([b"\xff"] * len(table), pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(0, "source", broken), folder / "index.parquet")
+    with pytest.raises(MmferError, match=r"index\.parquet is damaged .*Invalid UTF8"):
         _ = open_faceset(folder).index
 
 

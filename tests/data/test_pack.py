@@ -286,6 +286,8 @@ def flip(content):
             "row: unknown key; did you mean rows",
         ),
         ("pack.json", lambda head: head.replace(b'"rows": 48', b'"rows": 10000'), "claims 10,000 faces"),
+        ("pack.json", lambda head: head.replace(b'"frame"', b'"fraem"'), "columns or an origin that are not there"),
+        ("pack.json", lambda head: head.replace(b'"from"', b'"form"'), "columns or an origin that are not there"),
     ],
 )
 def test_a_part_that_is_not_what_was_packed_is_named(packed, tmp_path, part, change, message):

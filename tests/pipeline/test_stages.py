@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,19 @@ def _repro(root, *options) -> set[str]:
 
 
 def test_second_repro_runs_nothing(project):
+    assert _repro(project) == set()
+
+
+def test_of_two_runs_at_once_one_may_be_refused_and_all_is_as_one_run_leaves_it(project):
+    before = {name: _contents(project / name) for name in ("data", "metrics")}
+    with ThreadPoolExecutor(2) as pool:
+        command = ("dvc", "repro", "--force", "--single-item", "clean@synthetic")
+        ends = list(pool.map(lambda _: _run(project, *command, check=False), range(2)))
+    assert 0 in {done.returncode for done in ends}
+    for done in ends:
+        assert done.returncode == 0 or "is busy, it is being blocked by" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert {name: _contents(project / name) for name in ("data", "metrics")} == before
     assert _repro(project) == set()
 
 

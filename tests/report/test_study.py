@@ -1,15 +1,21 @@
 """The file of one data set's results and its page, on results that were really measured."""
 
+import io
 import json
 import shutil
-from zipfile import ZipFile
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from mmfer.config import StudyParams
-from mmfer.report.study import gather, write_study
+from mmfer.errors import MmferError
+from mmfer.report import study as of_study
+from mmfer.report.study import gather, write_foreign, write_study
 from stages import study as stage
 from tests.report.html import Page
 from tests.report.measured import PARAMS, SYSTEMS
@@ -140,3 +146,94 @@ def test_an_estimator_or_a_network_without_branches_can_be_the_reference(above, 
     text = write_study(gather(tmp_path / "tiny", params), tmp_path / "page").read_text(encoding="utf-8")
     assert f"{reference} has no modalities that could be left out" in text
     assert "faster than the compared networks" in text
+
+
+MEASURED = Path(__file__).parents[2] / "docs/results/ckplus_hidden_short/study.zip"
+
+
+def changed(file, change):
+    """A copy of a real study.zip whose members {name: bytes} `change` has changed."""
+    with ZipFile(MEASURED) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file
+
+
+def table_of(rows):
+    """A Parquet file of one column, in which each row costs next to nothing."""
+    made, column = io.BytesIO(), pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["x"])
+    pq.write_table(pa.table({"x": column}), made)
+    return made.getvalue()
+
+
+def with_details(members, **values):
+    name = next(name for name in members if name.endswith("details.json") and name.startswith("evaluate"))
+    members[name] = json.dumps(json.loads(members[name]) | values).encode()
+
+
+def with_facts(members, **values):
+    members["facts.json"] = json.dumps(json.loads(members["facts.json"]) | values).encode()
+
+
+HOSTILE = {
+    "outside": (lambda members: members.update({"../x": b""}), "member '../x' points outside the archive"),
+    "beside": (lambda members: members.update({"evaluate/x.py": b""}), "'evaluate/x.py' is in it; name a file that"),
+    "no facts": (lambda members: members.pop("facts.json"), "no facts.json is in it; name a file that"),
+    "bomb": (lambda members: members.update({"evaluate/x/details.json": bytes(20 << 20)}), "a decompression bomb"),
+    "too many": (
+        lambda members: members.update({f"evaluate/{n}/details.json": b"" for n in range(100)}),
+        "files, .* too much for results; do not use it",
+    ),
+    "too large": (
+        lambda members: members.update({"evaluate/x/details.json": bytes(9 << 20)}),
+        "too much for results; do not use it",
+    ),
+    "table": (
+        lambda members: members.update({"evaluate/x/faces.parquet": table_of(300_000)}),
+        "evaluate/x/faces.parquet: 300,000 rows of 1 columns: too much",
+    ),
+    "no table": (lambda members: members.update({"evaluate/x/faces.parquet": b"PAR1"}), "x/faces.parquet: damaged"),
+    "no JSON": (lambda members: members.update({"facts.json": b"{"}), "not results of this version"),
+    "deep": (lambda members: members.update({"facts.json": b"[" * 100_000}), "not results of this version"),
+    "facts": (lambda members: with_facts(members, four_faces="x"), r"facts\.json: four_faces"),
+    "study": (lambda members: with_facts(members, study={"reference": 3}), r"facts\.json: study"),
+    "details": (lambda members: with_details(members, whole=[]), r"not results of this version \(TypeError"),
+    "cost": (lambda members: with_details(members, cost=None), r"not results of this version \(TypeError"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_file_that_is_damaged_or_hostile_is_refused_and_the_page_stays(tmp_path, monkeypatch, name):
+    change, message = HOSTILE[name]
+    monkeypatch.setattr(of_study, "MAX_MEMBERS", 60)
+    monkeypatch.setattr(of_study, "MAX_BYTES", 8 << 20)
+    monkeypatch.setattr(of_study, "MAX_CELLS", 200_000)
+    file, target = changed(tmp_path / "foreign.zip", change), tmp_path / "page"
+    target.mkdir()
+    (target / "study.html").write_text("as it was")
+    with pytest.raises(MmferError, match=message) as refusal:
+        write_foreign(file, target)
+    assert str(refusal.value).startswith(str(file))
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")} == {
+        "foreign.zip",
+        "page",
+        "page/study.html",
+    }
+
+
+def test_a_page_of_a_foreign_file_keeps_the_pictures_that_were_there(tmp_path):
+    (tmp_path / "page/figures").mkdir(parents=True)
+    (tmp_path / "page/figures/modalities.png").write_bytes(b"x")
+    page = write_foreign(changed(tmp_path / "foreign.zip", lambda members: None), tmp_path / "page")
+    assert page == tmp_path / "page/study.html"
+    assert "figures/modalities.png" in page.read_text(encoding="utf-8")
+    assert (tmp_path / "page/figures/modalities.png").exists()
+
+
+def test_what_lies_beside_the_results_is_not_gathered(above, tmp_path):
+    shutil.copytree(above, tmp_path / "tiny")
+    (tmp_path / "tiny/results/evaluate/svm/.stray.json").write_text("{}")
+    assert gather(tmp_path / "tiny", PARAMS).read_bytes() == gather(above, PARAMS).read_bytes()

@@ -128,6 +128,12 @@ def test_an_unknown_kind_or_key_is_named_with_a_suggestion():
         system_params("ours", {"chanels": [1]})
 
 
+@pytest.mark.parametrize("kind", [3, None, [], {}])
+def test_a_kind_that_is_no_text_is_named(kind):
+    with pytest.raises(MmferError, match=r"systems\.mine\.kind\..*: not there; known: agrawal"):
+        system_params("mine", {"kind": kind})
+
+
 def test_the_system_of_the_tutorial_is_one_file_and_one_block(tmp_path, monkeypatch):
     page = Path("docs/tutorials/new-system.md").read_text()
     code, block = (re.search(f"```{kind}.*?\n(.*?)```", page, re.S)[1] for kind in ("python", "yaml"))

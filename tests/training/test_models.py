@@ -93,6 +93,13 @@ def test_a_model_that_is_not_what_was_saved_is_refused(data, change, said):
         load_model(data / "models/net/seed0")
 
 
+def test_an_estimator_of_more_classes_than_are_named_is_refused(data):
+    train_all(data, ("net", {"kind": "svm", "components": 5}), TrainParams(), lambda *_: None)
+    edit(data / "models/net/seed0", classes=["happy", "sad"])
+    with pytest.raises(MmferError, match=r"weights .* damaged \(of more classes than the 2 of model\.json\); train"):
+        load_model(data / "models/net/seed0")
+
+
 def flip(file, place):
     content = bytearray(file.read_bytes())
     content[place] ^= 1

@@ -366,6 +366,40 @@ def test_no_photo_is_written_to_the_disk(monkeypatch):
         assert ask(port, *form(("a", "a.png", large)))[0] == 200
 
 
+def test_the_command_leaves_nothing_in_its_folders(rendered, tmp_path):
+    folders = {name: tmp_path / name for name in ("HOME", "TMPDIR", "PWD")}
+    for folder in folders.values():
+        folder.mkdir()
+    paths = os.pathsep.join([os.getcwd(), *filter(None, [os.environ.get("PYTHONPATH")])])
+    surroundings = {name: str(folder) for name, folder in folders.items()} | {"PYTHONPATH": paths}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [*COMMAND, "--port", str(port)], cwd=folders["PWD"], env=kept | surroundings, stdout=subprocess.PIPE, text=True
+    )
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (800, 1000, 3), dtype=np.uint8)  # as PNG longer than what forms keep in memory
+    noise[100:500, 200:600] = cv2.resize(rendered[0][5], (400, 400), interpolation=cv2.INTER_CUBIC)[..., None]
+    photo = encode(noise)
+    text = base64.b64encode(photo).decode()
+    try:
+        assert process.stdout.readline().startswith("http://")
+        for body, kind, number in [
+            (photo, "image/png", 1),
+            (*as_json(text, f"data:image/png;base64,{text}"), 2),
+            (*form(("photos", "a.png", photo), ("photos", "b.png", photo), ("photos", "c.txt", b"text")), 3),
+            (*form(("photo", None, text.encode())), 1),
+        ]:
+            answers = ask(port, body, kind)[2]["photos"]
+            assert [len(photo.get("faces", [])) for photo in answers] == [1, 1, 0][:number]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert [path for folder in folders.values() for path in folder.rglob("*")] == []
+
+
 def test_a_bug_is_told_without_its_traceback(capfd):
     predictor = FakePredictor()
     with running(predictor) as port:

@@ -208,9 +208,11 @@ def decode_grey(data: bytes, where: str) -> tuple[np.ndarray, bool]:
 
     One of more pixels than any frame has is refused before it is decoded.
     """
-    if _pixels(data) > MAX_FRAME_PIXELS:
+    pixels = _pixels(data)
+    if pixels > MAX_FRAME_PIXELS:
         raise MmferError(f"{where}: more than {MAX_FRAME_PIXELS:,} pixels; check that this is the dataset you mean")
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if _is_whole(data) else None
+    known = pixels and _is_whole(data)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if known else None
     if image is None:
         raise MmferError(f"{where}: not an image that can be decoded; download the dataset again or remove the file")
     if image.dtype != np.uint8:
@@ -223,7 +225,7 @@ def decode_grey(data: bytes, where: str) -> tuple[np.ndarray, bool]:
 
 
 def _pixels(data: bytes) -> int:
-    """Pixels that an image says it has; 0 where Pillow does not know the format, which is left to OpenCV."""
+    """Pixels that an image says it has; 0 where Pillow finds none, which OpenCV then is not asked for."""
     from PIL import Image  # here, for where networks are only trained it need not be
 
     try:
@@ -241,6 +243,16 @@ def _is_whole(data: bytes) -> bool:
     """Whether an image is not cut off: decoders paint the missing part grey without a word."""
     if data.startswith(b"\xff\xd8"):
         return b"\xff\xd9" in data[-64:]
-    if data.startswith(b"\x89PNG"):
-        return b"IEND" in data[-64:]
-    return len(data) > 0
+    return len(data) > 0 and png_is_whole(data)
+
+
+def png_is_whole(data: bytes) -> bool:
+    """Whether a PNG, if it is one, has all bytes that its parts say they have: OpenCV makes room for as many."""
+    if not data.startswith(b"\x89PNG"):
+        return True
+    place = 8
+    while place + 12 <= len(data):  # length, kind, content, sum
+        if data[place + 4 : place + 8] == b"IEND":
+            return True
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+    return False

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmfer.data.sources.archives import decode_grey, file_md5, open_archive, read_faces, source_path
+from mmfer.data.sources.archives import (
+    decode_grey,
+    file_md5,
+    open_archive,
+    png_is_whole,
+    read_faces,
+    source_path,
+)
 from mmfer.errors import MmferError
 
 
@@ -125,6 +132,24 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatc
         assert len(content.getvalue()) < 64 << 10
         with pytest.raises(MmferError, match=r"^a\.png: more than 4,194,304 pixels"):
             decode_grey(content.getvalue(), "a.png")
+
+
+@pytest.mark.parametrize("at", [33, -12])  # its pixels, as Pillow finds them; its end, which Pillow does not look at
+def test_a_png_part_that_claims_more_bytes_than_there_are_is_not_decoded(monkeypatch, faces, at):
+    data = bytearray(cv2.imencode(".png", faces[0])[1].tobytes())
+    data[at:at] = bytes.fromhex("b0fffcdb") + b"IDAT"  # OpenCV would take 2.8 GiB for it
+    monkeypatch.setattr(cv2, "imdecode", None)
+    assert not png_is_whole(data)
+    with pytest.raises(MmferError, match=r"^a: not an image that can be decoded"):
+        decode_grey(bytes(data), "a")
+
+
+def test_what_pillow_does_not_know_is_not_decoded(monkeypatch, faces):
+    data = bytearray(cv2.imencode(".png", faces[0])[1].tobytes())
+    data[28] ^= 1  # the kind of pixels, under another sum
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(MmferError, match=r"^a: not an image that can be decoded"):
+        decode_grey(bytes(data), "a")
 
 
 def test_pipes_are_not_waited_for(tmp_path):
