@@ -174,17 +174,18 @@ def pack(
     dataset: Annotated[str, typer.Argument(help="A data set that params.yaml names, cleaned: `dvc repro clean`.")],
     target: Annotated[Path | None, typer.Argument(dir_okay=False, help="File to write; else DATASET.pack.")] = None,
 ) -> None:
-    """Write DATASET's faces, landmarks, alignments and splits as one file, to train on another computer."""
+    """Write DATASET's faces, landmarks, alignments, splits and hidden faces as one file, to train elsewhere."""
     from mmfer.config import read_params
 
     read_params().dataset(dataset)  # refused, if wrong, before anything slow is imported
-    from mmfer.data.pack import write_pack
+    from mmfer.face.pack import write_pack
 
     file = target or Path(f"{dataset}.pack")
     head = write_pack(Path("data", dataset), file)
     splits = ", ".join(f"{rows:,} {split}" for split, rows in head.splits.items() if rows)
     size = file.stat().st_size / 2**20
-    typer.echo(f"{file}: {head.rows:,} faces ({splits}) with landmarks and alignments, {size:.1f} MiB")
+    more = f", and {head.hidden.rows:,} hidden ones" if head.hidden else ""
+    typer.echo(f"{file}: {head.rows:,} faces ({splits}) with landmarks and alignments{more}, {size:.1f} MiB")
 
 
 @app.command(epilog="Exit code: 0 all is trained, 1 some trainings failed, 2 the time is over, or misuse.")
@@ -195,12 +196,13 @@ def train(
     system: Annotated[list[str] | None, typer.Option(help="Of all trainings those of this system; repeatable.")] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE in params; repeatable.")] = None,
     out: Annotated[Path, typer.Option(file_okay=False, help="For models and checkpoints.")] = Path(".checkpoints"),
-    minutes: Annotated[float | None, typer.Option(min=0, help="After so many it pauses.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="After so many it pauses; 0: trains nothing.")] = None,
     probe: Annotated[float, typer.Option(min=0, help="Seconds for which each system's rate is measured before.")] = 1.0,
     weights: Annotated[Weights, typer.Option(help="How weights are written.")] = Weights.float32,
     zips: Annotated[Path | None, typer.Option(file_okay=False, help="Folder for zips of all models.")] = None,
     zip_mib: Annotated[int, typer.Option(min=1, help="Largest size of such a zip.")] = 16,
     zip_count: Annotated[int | None, typer.Option(min=1, help="How many such zips at most.")] = None,
+    zip_first: Annotated[int, typer.Option(min=0, help="Number of the first: those before are at home.")] = 0,
 ) -> None:
     """Train systems without the pipeline, on any computer; the same command goes on where it stopped.
 
@@ -211,14 +213,16 @@ def train(
 
     everything = read_changed(params, change or [])
     entries = campaign.read_order(order, everything, system or [])
-    terms = campaign.Terms(out, minutes, probe, weights.value, zips, zip_mib, zip_count)
+    terms = campaign.Terms(out, minutes, probe, weights.value, zips, zip_mib, zip_count, zip_first)
     failed = campaign.train_list(sources, everything, entries, terms)
     raise typer.Exit(1 if failed else 0)
 
 
 @app.command()
 def unpack(
-    sources: Annotated[list[Path], typer.Argument(exists=True, help="Folders of `mmfer train --out`, or its zips.")],
+    sources: Annotated[
+        list[Path], typer.Argument(exists=True, help="Folders of `mmfer train --out`, or all its zips.")
+    ],
 ) -> None:
     """Bring models that were trained elsewhere into the pipeline: `dvc repro` takes them as its own."""
     from mmfer.config import read_params
@@ -227,11 +231,10 @@ def unpack(
     from mmfer.training.train import CHECKPOINTS
 
     params = read_params()
-    for source in sources:
-        found = unpack_models(source, CHECKPOINTS)
-        for facts, verdict in zip(found, verdicts(found, params, Path("data")), strict=True):
-            which = " ".join(f"{key} {facts[key]}" for key in ("dataset", "system", "fold", "seed", "run"))
-            typer.echo(f"{which}: {verdict}")
+    found = unpack_models(sources, CHECKPOINTS)
+    for facts, verdict in zip(found, verdicts(found, params, Path("data")), strict=True):
+        which = " ".join(f"{key} {facts[key]}" for key in ("dataset", "system", "fold", "seed", "run"))
+        typer.echo(f"{which}: {verdict}")
     typer.echo("`dvc repro` takes those that fit, and trains what is wanted beside them")
 
 

@@ -46,15 +46,19 @@ def ranges(rows: int, size: int, workers: int) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def each(work: Callable[..., Result], jobs: Sequence[tuple], workers: int, name: str) -> list[Result]:
+def each(
+    work: Callable[..., Result], jobs: Sequence[tuple], workers: int, name: str, prefer: str = "threads"
+) -> list[Result]:
     """work(*job) of all jobs, in their order, by joblib's present backend, with a progress bar called `name`.
+
+    Without such a backend by threads, or by "processes" where `prefer` says so: for work that is mostly Python's.
 
     MmferError where workers are lost and the backend cannot replace them.
     """
     from tqdm import tqdm
 
     try:
-        return list(tqdm(_results(work, jobs, workers), total=len(jobs), desc=name, leave=False, disable=None))
+        return list(tqdm(_results(work, jobs, workers, prefer), total=len(jobs), desc=name, leave=False, disable=None))
     except Exception as error:
         if type(error).__module__.split(".")[0] not in ENGINES:
             raise
@@ -62,16 +66,16 @@ def each(work: Callable[..., Result], jobs: Sequence[tuple], workers: int, name:
         raise MmferError(f"{name}: no workers are left ({lost:.200}); check their logs, run it again") from error
 
 
-def _results(work: Callable[..., Result], jobs: Sequence[tuple], workers: int) -> Iterable[Result]:
+def _results(work: Callable[..., Result], jobs: Sequence[tuple], workers: int, prefer: str) -> Iterable[Result]:
     import joblib
 
-    backend, _ = joblib.parallel.get_active_backend(prefer="threads")
+    backend, _ = joblib.parallel.get_active_backend(prefer=prefer)
     if hasattr(backend, "client"):
         # Not joblib's own way to Dask: it waits for ever for a job that Dask has given up.
         futures = backend.client.map(work, *zip(*jobs, strict=True), pure=False)
         return (future.result() for future in futures)
     streams = backend.supports_return_generator  # ray gives all results at once: no bar
-    parallel = joblib.Parallel(workers, prefer="threads", return_as="generator" if streams else "list")
+    parallel = joblib.Parallel(workers, prefer=prefer, return_as="generator" if streams else "list")
     return parallel(joblib.delayed(work)(*job) for job in jobs)
 
 

@@ -104,7 +104,7 @@ def read_faceset(folder: Path) -> Answer:
 
 def make_pack(folder: Path) -> None:
     """Seventy rendered faces."""
-    from mmfer.data.pack import write_pack
+    from mmfer.face.pack import write_pack
 
     write_pack(_data(), folder / "faces.pack")
 
@@ -112,7 +112,7 @@ def make_pack(folder: Path) -> None:
 def read_packed(folder: Path) -> Answer:
     """What it unpacks to."""
     from mmfer.data.faceset import open_faceset
-    from mmfer.data.pack import read_pack
+    from mmfer.face.pack import read_pack
 
     with tempfile.TemporaryDirectory() as opened:
         read_pack(folder / "faces.pack", Path(opened))

@@ -30,11 +30,11 @@ from mmfer.config import (
     read_yaml,
 )
 from mmfer.data.faceset import open_faceset, params_of
-from mmfer.data.pack import read_pack
 from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError, run_app
 from mmfer.face.geometry import warp
 from mmfer.face.hide import write_hidden
+from mmfer.face.pack import read_pack
 from mmfer.face.prepare import Stored, describe, stored_rows
 from mmfer.files import new_file, write_csv, write_text
 from mmfer.parallel import cores
@@ -165,10 +165,11 @@ def run(
 
 def data_of(recipe: Recipe, source: Path, out: Path) -> Path:
     """The folder below `out` with all that a recipe trains on; raw and clean faces stay where they are."""
-    if source.is_file():
+    pack = source if source.is_file() else None
+    if pack:
         opened = out / "data" / "pack"
         if not (opened / "clean").exists():
-            read_pack(source, opened)
+            read_pack(pack, opened)
         source = opened
     made = (*([recipe.hide] if recipe.augment.hidden else []), recipe.augment, recipe.extract)
     said = json.dumps([block.model_dump() for block in made])
@@ -177,7 +178,7 @@ def data_of(recipe: Recipe, source: Path, out: Path) -> Path:
     for link in (target / "raw", target / "clean"):
         if not link.exists():
             link.symlink_to((source / link.name).resolve())
-    make_features(target, recipe.hide, recipe.augment, recipe.extract)
+    make_features(target, recipe.hide, recipe.augment, recipe.extract, pack)
     return target
 
 

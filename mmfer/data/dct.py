@@ -1,12 +1,11 @@
-"""Lossless coding of grey faces that were JPEGs once: cosine coefficients, what they leave over, a range coder.
+"""Lossless coding of grey faces that were JPEGs once: cosine coefficients, and what they leave over.
 
 What a JPEG decoder shows are few of all possible pictures: those of whole coefficients of 8 x 8 blocks, times a table.
 A face is coded as such coefficients and the difference between itself and the picture that they give. Where the table
 is that of the JPEG, the difference is nearly always zero; with any other table, and for any picture, it is what it is.
 The faces of FER2013 take 37.1 MiB; predicted from pixel to pixel they take 52, and their JPEGs without headers 47.
 
-Each number is coded as binary decisions whose probabilities adapt in their contexts, by a carry-less range coder
-(Martin, 1979; Mahoney's lpaq). Decoding is in whole numbers alone: every machine makes the same faces of it.
+Decoding is in whole numbers alone: every machine makes the same faces of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,13 +13,11 @@ from collections.abc import Iterable, Iterator
 import numba
 import numpy as np
 
+from mmfer.data.coder import GRADES, SLOTS, Coder, Reader, Writer, bit, grade, number
+
 CHUNK = 64  # faces coded in one call
-SLOTS = 64  # decisions of one context: 15 on the size, the sign, and those on the bits of a magnitude
-GRADES = 16  # grades of magnitude
 REST = 64 * GRADES * GRADES  # contexts of coefficients; after them come those of differences
 CONTEXTS = REST + 10
-Coder = tuple[np.ndarray, np.ndarray, np.ndarray, bool]  # state, bytes, odds, whether they are read
-LOW, HIGH, WORD, PLACE = range(4)  # state of the coder: its interval, the word that is decoded, the next byte
 
 COSINES = np.cos(np.outer(np.arange(8), 2 * np.arange(8) + 1) * np.pi / 16) / 2
 COSINES[0] /= np.sqrt(2)
@@ -53,36 +50,25 @@ def choose_table(faces: np.ndarray) -> np.ndarray:
 
 def encode(chunks: Iterable[np.ndarray], table: np.ndarray) -> bytes:
     """Faces (n, 48, 48) uint8, in chunks of up to CHUNK, as bytes that `decode` makes the same faces of."""
-    state, odds = _start()
-    parts = []
+    writer = Writer(CONTEXTS)
     for faces in chunks:
         blocks = _blocks(faces)
         coefficients = _nearest(blocks, table)
         _fit(blocks, _pictures(coefficients, table), coefficients, table, WAVES)
-        # No pixel takes more than 60 decisions with its coefficient and no decision more than four bytes.
-        data = np.empty(60 * 4 * faces.size, np.uint8)
-        state[PLACE] = 0
-        _code(faces.copy(), coefficients.reshape(_grid(faces)), table, (state, data, odds, False))
-        parts.append(data[: state[PLACE]].tobytes())
-    return b"".join([*parts, int(state[HIGH]).to_bytes(4, "big")])
+        with writer.coder(60 * faces.size) as coder:  # no pixel takes more decisions with its coefficient
+            _code(faces.copy(), coefficients.reshape(_grid(faces)), table, coder)
+    return writer.code()
 
 
 def decode(code: bytes, rows: int, side: int, table: np.ndarray) -> Iterator[np.ndarray]:
     """The faces (rows, side, side) uint8 that `encode` was given, in chunks; ValueError where the code is short."""
-    state, odds = _start()
-    data = np.frombuffer(code, np.uint8).copy()  # numba has no array that is written in one case alone
-    state[WORD], state[PLACE] = int.from_bytes(code[:4], "big"), 4
+    reader = Reader(CONTEXTS, code)
     for start in range(0, rows, CHUNK):
         faces = np.empty((min(CHUNK, rows - start), side, side), np.uint8)
-        _code(faces, np.zeros(_grid(faces), np.int64), table, (state, data, odds, True))
-        if state[PLACE] > len(data):
+        _code(faces, np.zeros(_grid(faces), np.int64), table, reader.coder)
+        if reader.ended:
             raise ValueError(f"the code of {rows} faces ends within the first {start + len(faces)}")
         yield faces
-
-
-def _start() -> tuple[np.ndarray, np.ndarray]:
-    """State of the coder; probability that each decision is yes, of 65,536, by a quick and by a slow estimate."""
-    return np.array([0, 2**32 - 1, 0, 0], np.int64), np.full((CONTEXTS * SLOTS, 2), 32768, np.int32)
 
 
 def _blocks(faces: np.ndarray) -> np.ndarray:
@@ -158,12 +144,12 @@ def _code(faces: np.ndarray, coefficients: np.ndarray, table: np.ndarray, coder:
         left = coefficients[n, by, bx - 1] if bx else up
         corner = coefficients[n, by - 1, bx - 1, 0] if by and bx else up[0]
         for k in range(63, 0, -1):
-            context = (k * GRADES + _grade(abs(left[k]) + abs(up[k]))) * GRADES + _grade(_higher(c, k, table))
-            c[k] = _number(c[k], context, coder)
+            context = (k * GRADES + grade(abs(left[k]) + abs(up[k]))) * GRADES + grade(_higher(c, k, table))
+            c[k] = number(c[k], context, coder)
         # The mean of a block, from those around it as in LOCO-I (Weinberger et al., 2000)
         guess = min(max(left[0] + up[0] - corner, min(left[0], up[0])), max(left[0], up[0]))
-        slope = _grade(abs(left[0] - corner) + abs(up[0] - corner))
-        c[0] = guess + _number(c[0] - guess, slope * GRADES + _grade(_higher(c, 0, table)), coder)
+        slope = grade(abs(left[0] - corner) + abs(up[0] - corner))
+        c[0] = guess + number(c[0] - guess, slope * GRADES + grade(_higher(c, 0, table)), coder)
         _show(c, table, block)
         exact = _rest(faces[n, 8 * by : 8 * by + 8, 8 * bx : 8 * bx + 8], block, exact, coder)
 
@@ -189,71 +175,16 @@ def _rest(face: np.ndarray, block: np.ndarray, exact: int, coder: Coder) -> int:
     for y, x in np.ndindex(8, 8):
         clipped |= block[y, x] == 0 or block[y, x] == 255
         equal &= face[y, x] == block[y, x]
-    equal = _bit(equal, (REST + 2 * exact + clipped) * SLOTS, coder)
+    equal = bit(equal, (REST + 2 * exact + clipped) * SLOTS, coder)
     for y, x in np.ndindex(8, 8):
         rest = 0
         if not equal:
             context = REST + 4 + (block[y, x] == 0 or block[y, x] == 255)
             context += 2 * (x > 0 and face[y, x - 1] != block[y, x - 1])
             context += 2 * (y > 0 and face[y - 1, x] != block[y - 1, x])
-            rest = _number(face[y, x] - block[y, x], context, coder)
+            rest = number(face[y, x] - block[y, x], context, coder)
         face[y, x] = block[y, x] + rest
     return equal
-
-
-@numba.njit(cache=True)
-def _grade(magnitude: int) -> int:
-    """0, 1, 2, 3, then two grades for each doubling."""
-    doublings = 0
-    while magnitude > 3:
-        magnitude >>= 1
-        doublings += 1
-    return min(2 * doublings + magnitude, GRADES - 1)
-
-
-@numba.njit(cache=True)
-def _number(value: int, context: int, coder: Coder) -> int:
-    """Write the value, of less than 2 ** 15, or read one: the size of its magnitude in bits, its sign, those bits."""
-    first, magnitude, size = context * SLOTS, abs(value), 0
-    while size < 15 and _bit(magnitude >> size != 0, first + size, coder):
-        size += 1
-    if size == 0:
-        return 0
-    negative = _bit(value < 0, first + 15, coder)
-    found = 1
-    for place in range(size - 2, -1, -1):
-        slot = 16 + size if found == 1 else 32 + 2 * size + found % 2 if found < 4 else 31
-        found = 2 * found + _bit((magnitude >> place) & 1, first + slot, coder)
-    return -found if negative else found
-
-
-@numba.njit(cache=True)
-def _bit(bit: int, k: int, coder: Coder) -> int:
-    """Write the decision `bit` in slot k, or read it -> 0 or 1."""
-    state, data, odds, reading = coder
-    p = min(max((odds[k, 0] + odds[k, 1]) >> 1, 32), 65504)
-    low, high = state[LOW], state[HIGH]
-    middle = low + ((high - low) * p >> 16)
-    if reading:
-        bit = state[WORD] <= middle
-    if bit:
-        high = middle
-        odds[k, 0] += (65536 - odds[k, 0]) >> 4
-        odds[k, 1] += (65536 - odds[k, 1]) >> 7
-    else:
-        low = middle + 1
-        odds[k, 0] -= odds[k, 0] >> 4
-        odds[k, 1] -= odds[k, 1] >> 7
-    while (low ^ high) >> 24 == 0:  # the first byte is settled
-        place = state[PLACE]
-        if reading:
-            state[WORD] = (state[WORD] << 8) & 0xFFFFFFFF | (data[place] if place < len(data) else 0)
-        else:
-            data[place] = high >> 24
-        state[PLACE] = place + 1
-        low, high = (low << 8) & 0xFFFFFFFF, (high << 8) & 0xFFFFFFFF | 255
-    state[LOW], state[HIGH] = low, high
-    return int(bit)
 
 
 @numba.njit(cache=True)

@@ -68,8 +68,8 @@ def write_hidden(
             create_array(folder, name, (len(index), *shape))
         folders = [path.absolute() for path in (raw_folder, clean_folder, folder)]
         jobs = [(*folders, rows, params) for rows in ranges(len(index), CHUNK, workers)]
-        found = each(_write_variants, jobs, workers, "hidden faces")
-        write_index(folder, index.assign(**_joined(found)))
+        scores, shares = joined(each(_write_variants, jobs, workers, "hidden faces"))
+        write_index(folder, with_found(index, scores, shares))
     return open_faceset(target)
 
 
@@ -89,6 +89,32 @@ def variants_of(clean: FaceSet, used: np.ndarray, params: HideParams) -> pd.Data
         own, places_in = np.unique(parents[of_fold], return_inverse=True)
         others[of_fold] = own[(places_in + rng.integers(1, max(len(own), 2), len(places_in))) % len(own)]
     return index.assign(other=others).reset_index(drop=True)
+
+
+def with_found(index: pd.DataFrame, scores: np.ndarray, shares: np.ndarray) -> pd.DataFrame:
+    """The index with what was found of each row: detector scores (n,), hidden shares of the parts (n, 5)."""
+    hidden = {f"hidden_{part}": share for part, share in zip(PARTS, shares.T, strict=True)}
+    return index.assign(face_score=scores, kept=~np.isnan(scores), **hidden)
+
+
+def joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and shares of some rows each -> those of all, also of none."""
+    scores = np.concatenate([np.empty(0, np.float32), *(part for part, _ in found)])
+    return scores, np.concatenate([np.empty((0, len(PARTS)), np.float32), *(part for _, part in found)])
+
+
+def paint(raw: FaceSet, clean: FaceSet, drawn: pd.DataFrame, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `variants_of` -> their faces (n, 48, 48) uint8, a part hidden, and hidden shares (n, 5) float32.
+
+    Nothing is found here: where landmarks are known, no detector is needed.
+    """
+    faces, shares = np.empty((len(drawn), FACE_PX, FACE_PX), np.uint8), np.empty((len(drawn), len(PARTS)), np.float32)
+    of = drawn[["parent", "variant", "other"]].itertuples(index=False)
+    for row, (parent, variant, other) in enumerate(of):
+        rng, points = np.random.default_rng([seed, parent, variant]), clean.landmarks[parent]
+        faces[row], hidden = occlude(raw.images[parent], points, raw.images[other], rng)
+        shares[row] = hidden_shares(hidden, points)
+    return faces, shares
 
 
 def open_hidden(clean: Path, params: AugmentParams) -> FaceSet | None:
@@ -118,24 +144,13 @@ def taken(
     return rows
 
 
-def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-    scores = np.concatenate([np.empty(0, np.float32), *(part for part, _ in found)])
-    shares = np.concatenate([np.empty((0, len(PARTS)), np.float32), *(part for _, part in found)])
-    hidden = {f"hidden_{part}": share for part, share in zip(PARTS, shares.T, strict=True)}
-    return {"face_score": scores, "kept": ~np.isnan(scores)} | hidden
-
-
 def _write_variants(
     raw_folder: Path, clean_folder: Path, folder: Path, rows: slice, params: HideParams
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write some rows -> detector scores (n,), hidden shares of the parts (n, 5) float32."""
     raw, clean = open_faceset(raw_folder), open_faceset(clean_folder)
-    cleaning, index = CleanParams(**clean.made_by["params"]), read_index(folder, ["parent", "variant", "other"], rows)
-    faces, shares = np.empty((len(index), FACE_PX, FACE_PX), np.uint8), np.empty((len(index), len(PARTS)), np.float32)
-    for row, (parent, variant, other) in enumerate(index.itertuples(index=False)):
-        rng, points = np.random.default_rng([params.seed, parent, variant]), clean.landmarks[parent]
-        faces[row], hidden = occlude(raw.images[parent], points, raw.images[other], rng)
-        shares[row] = hidden_shares(hidden, points)
+    cleaning, drawn = CleanParams(**clean.made_by["params"]), read_index(folder, ["parent", "variant", "other"], rows)
+    faces, shares = paint(raw, clean, drawn, params.seed)
     scores, landmarks, visible = find_faces(faces, cleaning, 1)
     write_rows(folder, "images", rows.start, faces)
     write_rows(folder, "landmarks", rows.start, landmarks)

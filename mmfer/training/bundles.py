@@ -1,15 +1,15 @@
 """Models on their way from where they were trained to the pipeline: zips of a limited size, `mmfer unpack`.
 
 The train stage looks for runs in .checkpoints: a model that is unpacked there counts as trained by it, if it is of the
-data, parameters and code that the stage would train with.
+data, parameters and code that the stage would train with. Weights that are larger than a zip lie in several, in pieces.
 """
 
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmfer.config import Params
 from mmfer.data.sources.archives import DAMAGE
@@ -20,65 +20,80 @@ from mmfer.training.runs import ELSEWHERE
 from mmfer.training.train import Training, plan
 
 RUN = "[0-9a-f]{24}"  # names of runs
-FILES = {NETWORK, ESTIMATOR, HISTORY, "model.json"}  # of a model's folder
+WEIGHTS = (NETWORK, ESTIMATOR)
+LIGHT = (HISTORY, "model.json")  # what else a model's folder has
+FILES = WEIGHTS + LIGHT
+INSIDE = re.compile(rf"({RUN})/({'|'.join(map(re.escape, FILES))})(?:\.([1-9]\d*)of(\d+))?")  # a name in a zip
+HEADS = 512  # bytes that the two heads of a file take in a zip, at most
 
 
-def bundle(folders: list[Path], target: Path, limit: int, count: int | None = None) -> None:
-    """Write models, the most valuable first, as at most `count` zips of at most `limit` bytes into the folder `target`.
+class Piece(NamedTuple):
+    """A file of a model, or a part of one."""
 
-    What does not fit comes without its weights, and a line says so.
+    file: Path
+    start: int
+    size: int
+    name: str  # in a zip
+
+    @property
+    def zipped(self) -> int:
+        """Bytes that it takes in a zip, at most."""
+        return self.size + HEADS
+
+
+def bundle(folders: list[Path], target: Path, limit: int, count: int | None = None, first: int = 0) -> None:
+    """Write models, the most valuable first, as zips of at most `limit` bytes into the folder `target`.
+
+    They are numbered; at most `count` are written, from the one of the number `first` on, and a line says how many come
+    after these. Equal models make equal zips, so that one call can bring the first and another one the next.
     """
-    parts: list[list[Path]] = []
-    for folder in folders:
-        files = [path for path in sorted(folder.iterdir()) if path.name in FILES]
-        light = [path for path in files if path.name not in (NETWORK, ESTIMATOR)]
-        if not _put(files, parts, limit, count):
-            kept = "curves alone are" if _put(light, parts, limit, count) else "nothing of it is"
-            print(f"{folder}: {_zipped(files) >> 20} MiB do not fit the zips; {kept} in them", flush=True)
-    for number, files in enumerate(parts):
+    files = [folder / name for names in (LIGHT, WEIGHTS) for folder in folders for name in names]
+    zips: list[list[Piece]] = []
+    for piece in (piece for file in files if file.exists() for piece in _pieces(file, limit)):
+        room = (part for part in zips if sum(other.zipped for other in part) + piece.zipped <= limit)
+        part = next(room, None)
+        if part is None:
+            zips.append(part := [])
+        part.append(piece)
+    last = len(zips) if count is None else first + count
+    for number, part in enumerate(zips[first:last], first):
         with new_file(target / f"models-{number}.zip") as temporary, zipfile.ZipFile(temporary, "w") as archive:
-            for path in files:
-                archive.write(path, f"{path.parent.name}/{path.name}")
+            for piece in part:
+                with piece.file.open("rb") as file:
+                    file.seek(piece.start)
+                    archive.writestr(piece.name, file.read(piece.size))
+    if len(zips) > last:
+        print(f"{target}: {len(zips) - last} more zips are needed, from number {last} on", flush=True)
 
 
-def _put(files: list[Path], parts: list[list[Path]], limit: int, count: int | None) -> bool:
-    """Add files to the first part with room, or to a new one; whether there was room."""
-    size = _zipped(files)
-    if size > limit:
-        return False
-    part = next((part for part in parts if _zipped(part) + size <= limit), None)
-    if part is None:
-        if len(parts) == count:
-            return False
-        parts.append(part := [])
-    part += files
-    return True
+def _pieces(file: Path, limit: int) -> list[Piece]:
+    """A file as what fits into zips."""
+    size, name, most = file.stat().st_size, f"{file.parent.name}/{file.name}", limit - HEADS
+    count = max(-(-size // most), 1)
+    names = [name] if count == 1 else [f"{name}.{number}of{count}" for number in range(1, count + 1)]
+    return [Piece(file, k * most, min(size - k * most, most), name) for k, name in enumerate(names)]
 
 
-def _zipped(files: list[Path]) -> int:
-    """Bytes that files take in a zip, at most: each has two heads."""
-    return sum(path.stat().st_size + 512 for path in files)
+def unpack(sources: list[Path], target: Path) -> list[dict[str, Any]]:
+    """Models in folders of campaigns and in zips of `bundle` -> copied to `target`/<run>; return their facts.
 
-
-def unpack(source: Path, target: Path) -> list[dict[str, Any]]:
-    """Models in a folder of a campaign or in a zip of `bundle` -> copied to `target`/<run>; return their facts.
-
-    One that came without its weights is left out, and a line says so. MmferError where one is not as it was written;
-    what came before it is there.
+    One whose weights are not all in them is left out, and a line says so. MmferError where one is not as it was
+    written; what came before it is there.
     """
     found = []
-    for run, files in _models_in(source):
-        if not {NETWORK, ESTIMATOR} & set(files):
-            print(f"{source}: {run}: without its weights, which are where it was trained; left out", flush=True)
+    for run, files in _models_in(sources):
+        if "model.json" not in files or not {*WEIGHTS} & set(files):
+            print(f"{run}: not whole; give all zips at once, or bring the others: left out", flush=True)
             continue
         with new_folder(target / run) as folder:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
             if not holds_run(folder, run):
-                raise MmferError(f"{source}: {run}: damaged; bring it again")
+                raise MmferError(f"{', '.join(map(str, sources))}: {run}: damaged; bring it again")
         found.append(json.loads(files["model.json"]))
     if not found:
-        raise MmferError(f"{source}: no models there; give the folder of `mmfer train --out`, or a zip of --zips")
+        named = ", ".join(map(str, sources))
+        raise MmferError(f"{named}: no models there; give the folder of `mmfer train --out`, or all zips of --zips")
     return found
 
 
@@ -96,7 +111,11 @@ def verdicts(found: list[dict[str, Any]], params: Params, data: Path) -> list[st
             )
         else:
             if key not in plans:
-                trainings = plan(data / key[0], (key[1], params.system(key[1])), params.train(*key))
+                try:
+                    trainings = plan(data / key[0], (key[1], params.system(key[1])), params.train(*key))
+                except MmferError as error:  # of teachers that are not at their place yet
+                    said.append(f"not compared: {error}")
+                    continue
                 plans[key] = {training.name: training for training in trainings}
             said.append(_verdict(facts, plans[key].get(model_name(facts["fold"], facts["seed"]))))
     return said
@@ -116,23 +135,34 @@ def _shared(block: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in block.items() if key not in ELSEWHERE}
 
 
-def _models_in(source: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Run and files of each model."""
-    if source.is_dir():
-        for folder in _models(source):
-            yield folder.name, {file.name: file.read_bytes() for file in folder.iterdir() if file.name in FILES}
-        return
+def _models_in(sources: list[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Run and whole files of each model."""
+    runs: dict[str, dict[tuple[str, str], dict[int, tuple[Path, str]]]] = {}  # pieces by file and how many it has
+    for source in sources:
+        if source.is_dir():
+            for folder in _models(source):
+                yield folder.name, {name: (folder / name).read_bytes() for name in FILES if (folder / name).exists()}
+            continue
+        for name in _zip(source, zipfile.ZipFile.namelist):
+            if not (match := INSIDE.fullmatch(name)):
+                raise MmferError(f"{source}: {name}: not of a model; give a zip of `mmfer train --zips`")
+            run, file, number, count = match.groups()
+            runs.setdefault(run, {}).setdefault((file, count or "1"), {})[int(number or 1)] = source, name
+    for run, files in runs.items():
+        whole = {file: pieces for (file, count), pieces in files.items() if max(pieces) == len(pieces) == int(count)}
+        yield run, {file: b"".join(_read(*pieces[k]) for k in sorted(pieces)) for file, pieces in whole.items()}
+
+
+def _read(source: Path, name: str) -> bytes:
+    return _zip(source, lambda archive: archive.read(name))
+
+
+def _zip(source: Path, read: Callable[[zipfile.ZipFile], Any]) -> Any:
     try:
         with zipfile.ZipFile(source) as archive:
-            inside: dict[str, dict[str, bytes]] = {}
-            for item in archive.infolist():
-                run, _, name = item.filename.partition("/")
-                if not re.fullmatch(RUN, run) or name not in FILES:
-                    raise MmferError(f"{source}: {item.filename}: not of a model; give a zip of `mmfer train --zips`")
-                inside.setdefault(run, {})[name] = archive.read(item)
+            return read(archive)
     except (*DAMAGE, OSError) as error:
         raise MmferError(f"{source}: damaged ({error}); bring it again") from None
-    yield from inside.items()
 
 
 def _models(out: Path) -> list[Path]:

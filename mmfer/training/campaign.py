@@ -1,11 +1,12 @@
 """Trainings in order of value, wherever there is a computer for them: `mmfer train`.
 
-A campaign needs data sets as folders or packs (mmfer.data.pack) and parameters, and writes a folder:
+A campaign needs data sets as folders or packs (mmfer.face.pack) and parameters, and writes a folder:
 
     <run>/          a trained model (mmfer.training.models), by its run (mmfer.training.runs)
     <run>.pt        the checkpoint of one that is not finished
     campaign.csv    what was trained, in order, and what it took
     data/           FaceSets that were made of packs
+    teachers/       links to the models of systems that teach others of the list
 
 Several processes, on one computer or many that share the folder, may work on one campaign: each takes the first
 training that nobody is at. mmfer.training.bundles brings the models home.
@@ -18,7 +19,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,12 @@ from pydantic import Field
 
 from mmfer.config import AugmentParams, Block, ExtractParams, HideParams, Params, Seed, check, pick, read_yaml
 from mmfer.data.faceset import open_faceset
-from mmfer.data.pack import read_head, read_pack
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.extract import write_features
 from mmfer.face.hide import write_hidden
-from mmfer.files import write_csv
+from mmfer.face.pack import read_head, read_hidden, read_pack
+from mmfer.files import new_folder, write_csv
 from mmfer.parallel import cores
 from mmfer.training import processes
 from mmfer.training.bundles import bundle
@@ -65,12 +66,13 @@ class Terms(NamedTuple):
     """Where and how a campaign is run."""
 
     out: Path
-    minutes: float | None = None  # after which it pauses, at the end of an epoch
+    minutes: float | None = None  # after which it pauses, at the end of an epoch; 0: nothing is trained
     probe: float = 1.0  # seconds for which the rate of each system is measured before
     weights: Weights = "float32"  # how networks are written
     zips: Path | None = None  # folder for zips of all models and campaign.csv, renewed after each training
     zip_mib: int = 16  # size of one at most
     zip_count: int | None = None  # how many at most
+    zip_first: int = 0  # number of the first of them; those before were brought home by another call
 
 
 @dataclass(frozen=True)
@@ -140,25 +142,86 @@ def _open_pack(pack: Path, out: Path, params: Params) -> tuple[str, Path]:
     target = out / "data" / f"{pack.stem}-{hashlib.sha256(said.encode()).hexdigest()[:12]}"
     if not (target / "clean").exists():  # the last that a pack becomes
         read_pack(pack, target)
-    make_features(target, blocks.hide, blocks.augment, blocks.extract)
+    make_features(target, blocks.hide, blocks.augment, blocks.extract, pack)
     return head.dataset, target
 
 
-def make_features(data: Path, hide: HideParams, augment: AugmentParams, extract: ExtractParams) -> None:
-    """Make copies and features of the FaceSets raw and clean in the folder `data`, those that are not there yet."""
+def make_features(
+    data: Path, hide: HideParams, augment: AugmentParams, extract: ExtractParams, pack: Path | None = None
+) -> None:
+    """Make copies and features of the FaceSets raw and clean in the folder `data`, those that are not there yet.
+
+    Hidden faces come from the pack, if that has those of the parameters; else they are looked for, which needs dlib.
+    """
     raw, clean, hidden, augmented, features = (
         data / name for name in ("raw", "clean", "hidden", "augmented", "features")
     )
     if augment.hidden and not hidden.exists():
-        write_hidden(raw, clean, hidden, hide, cores())
+        packed = read_head(pack).hidden if pack else None
+        if pack and packed and packed.params == hide:
+            read_hidden(pack, data, cores())
+        else:
+            write_hidden(raw, clean, hidden, hide, cores())
     if not augmented.exists():
         write_augmented(raw, clean, augmented, augment, cores())
     if not features.exists():
         write_features(augmented, clean, features, extract, cores())
 
 
-def jobs_of(entries: list[Entry], data: dict[str, Path], params: Params) -> list[Job]:
-    """The trainings of a list in its order, each once; those of data sets that `data` does not have are left out."""
+def parts_of(entries: list[Entry], params: Params) -> list[list[Entry]]:
+    """A list in parts: what teaches others of it stands in an earlier part than they do.
+
+    MmferError where some teach each other.
+    """
+    parts, left = [], entries
+    while left:
+        names = {(entry.dataset, entry.system) for entry in left}
+        ready = [e for e in left if not any((e.dataset, name) in names for name in teachers_of(e, params).values())]
+        if not ready:
+            raise MmferError(f"train.teachers: {', '.join(sorted(name for _, name in names))} wait for each other")
+        parts.append(ready)
+        left = [entry for entry in left if entry not in ready]
+    return parts
+
+
+def teachers_of(entry: Entry, params: Params) -> dict[str, str]:
+    """Those of train.teachers that are systems of the parameters: path, as the pipeline writes them -> system."""
+    of = {f"data/{entry.dataset}/models/{system}": system for system in params.systems}
+    return {path: of[path] for path in params.train(entry.dataset, entry.system).teachers if path in of}
+
+
+def link_teachers(part: list[Entry], trained: list[Job], params: Params, out: Path) -> dict[str, str]:
+    """The teachers of some entries among the trainings before -> folders with links to their models, in `out`.
+
+    Those that other processes are at are waited for; those that are not trained then are left out.
+    """
+    links: dict[str, str] = {}
+    named = {(entry.dataset, *named) for entry in part for named in teachers_of(entry, params).items()}
+    for dataset, path, system in sorted(named):
+        jobs = [job for job in trained if (job.dataset, job.system) == (dataset, system)]
+        if jobs and all(_is_trained(job, out) for job in jobs):
+            runs = hashlib.sha256("".join(job.run for job in jobs).encode()).hexdigest()[:12]
+            folder = out / "teachers" / f"{system}-{runs}"
+            if not folder.exists():
+                with new_folder(folder) as temporary:
+                    for job in jobs:
+                        (temporary / job.training.name).symlink_to((out / job.run).absolute())
+            links[path] = str(folder)
+    return links
+
+
+def _is_trained(job: Job, out: Path) -> bool:
+    with claimed(out / f"{job.run}.lock", wait=True):
+        return holds_run(out / job.run, job.run)
+
+
+def jobs_of(
+    entries: list[Entry], data: dict[str, Path], params: Params, links: dict[str, str] | None = None
+) -> list[Job]:
+    """The trainings of a list in its order, each once; those of data sets that `data` does not have are left out.
+
+    `links` says where teachers are that lie elsewhere than the parameters say.
+    """
     jobs: dict[str, Job] = {}
     plans: dict[tuple[str, str], list[Training]] = {}
     for entry in entries:
@@ -167,7 +230,10 @@ def jobs_of(entries: list[Entry], data: dict[str, Path], params: Params) -> list
         key = (entry.dataset, entry.system)
         if key not in plans:
             block, train = params.system(entry.system), params.train(*key)
-            plans[key] = plan(data[entry.dataset], (entry.system, block), train)
+            there = {"teachers": [(links or {}).get(path, path) for path in train.teachers]}
+            plans[key] = plan(data[entry.dataset], (entry.system, block), train.model_copy(update=there))
+            for training in plans[key]:
+                training.facts["train"]["teachers"] = train.teachers  # as anyone may find them
         absent = set(entry.seeds or []) - {training.facts["seed"] for training in plans[key]}
         if absent:
             raise MmferError(
@@ -184,30 +250,60 @@ def jobs_of(entries: list[Entry], data: dict[str, Path], params: Params) -> list
 def train_list(sources: list[Path], params: Params, entries: list[Entry], terms: Terms) -> list[str]:
     """Train a list in order, on what packs and folders hold; return a line for each training that failed.
 
-    Started by torchrun, all processes train each of them together. MmferError where nothing can be trained, Paused
-    when the time is over.
+    A system whose teachers are systems of the list comes after them. Started by torchrun, all processes train each of
+    them together. MmferError where nothing can be trained, Paused when the time is over.
     """
     terms.out.mkdir(parents=True, exist_ok=True)
     with processes.joined(choose_device(params.defaults.train.device)):
         with claimed(terms.out / "data.lock", wait=True):  # the first makes the copies and features of packs
             data = open_data(sources, terms.out, params) if processes.rank() == 0 else {}
         data = processes.agreed(data)
-        jobs = jobs_of(entries, data, params)
-        if not jobs:
+        listed = [entry for entry in entries if entry.dataset in data]
+        if not listed:
             named = ", ".join(dict.fromkeys(entry.dataset for entry in entries)) or "nothing"
             raise MmferError(f"the list names no training on {', '.join(data)}, but on {named}; correct it")
-        return run_jobs(jobs, terms)
+        trained: list[Job] = []
+        failed: list[str] = []
+        paused = None
+        for part in parts_of(listed, params):
+            with claimed(terms.out / "data.lock", wait=True):
+                links = link_teachers(part, trained, params, terms.out) if processes.rank() == 0 else {}
+            links = processes.agreed(links)
+            ready = [entry for entry in part if teachers_of(entry, params).keys() <= links.keys()]
+            for entry in part:
+                if entry not in ready:
+                    failed.append(f"{entry.dataset} {entry.system}: waits, for a teacher of it is not trained")
+                    print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
+            jobs, begun = jobs_of(ready, data, params, links), time.monotonic()
+            try:
+                failed += run_jobs(jobs, terms, trained)
+            except Paused as error:
+                if terms.minutes != 0:
+                    raise
+                paused = error  # nothing is to be trained, but the zips shall have the students, too
+            trained += jobs
+            if terms.minutes is not None:
+                terms = terms._replace(minutes=max(terms.minutes - (time.monotonic() - begun) / 60, 0))
+        if paused:
+            raise paused
+        return failed
 
 
-def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
-    """Train what is left of the jobs, in order; return a line for each that failed."""
+def run_jobs(jobs: list[Job], terms: Terms, earlier: Sequence[Job] = ()) -> list[str]:
+    """Train what is left of the jobs, in order; return a line for each that failed.
+
+    campaign.csv and the zips tell of `earlier` ones as well.
+    """
     out, pause_at = terms.out, time.monotonic() + (math.inf if terms.minutes is None else 60 * terms.minutes)
     left = [job for job in jobs if processes.agreed(not holds_run(out / job.run, job.run))]
     rates = measure(left, terms.probe) if terms.probe else {}
     say_cost(jobs, left, rates)
-    flush(jobs, terms)  # of what is finished, if nothing is left
+    everything = [*earlier, *jobs]
+    flush(everything, terms)  # of what is finished, if nothing is left
     threads, failed = torch.get_num_threads(), []
     for number, job in enumerate(left, 1):
+        if processes.agreed(terms.minutes == 0 or (number > 1 and time.monotonic() > pause_at)):
+            raise Paused(f"{job}: the time is over; the same command goes on from there")
         with claimed(out / f"{job.run}.lock") as mine:
             if not processes.agreed(mine):
                 print(f"{job}: another process is at it", flush=True)
@@ -229,7 +325,7 @@ def run_jobs(jobs: list[Job], terms: Terms) -> list[str]:
                 failed.append(f"{job}: {error}")
                 print(f"error: {failed[-1]}", file=sys.stderr, flush=True)
             finally:
-                flush(jobs, terms)
+                flush(everything, terms)
     return failed
 
 
@@ -240,7 +336,7 @@ def flush(jobs: list[Job], terms: Terms) -> None:
         write_csv(terms.out / "campaign.csv", table)
         if terms.zips:
             done = [terms.out / run for run in table["run"][table["state"] == "done"]]
-            bundle(done, terms.zips, terms.zip_mib << 20, terms.zip_count)
+            bundle(done, terms.zips, terms.zip_mib << 20, terms.zip_count, terms.zip_first)
             write_csv(terms.zips / "campaign.csv", table)
 
 

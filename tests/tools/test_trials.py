@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from mmfer.config import CleanParams, ExtractParams, TrainParams
 from mmfer.data.faceset import open_faceset, params_of
-from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
+from mmfer.face.pack import write_pack
 from mmfer.face.prepare import see, stored_rows
 from mmfer.training import campaign
 from mmfer.training.models import Model, load_model

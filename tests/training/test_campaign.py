@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -17,12 +18,15 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from mmfer.cli import app
-from mmfer.config import read_params
+from mmfer.config import HideParams, read_params
 from mmfer.data.faceset import open_faceset
-from mmfer.data.pack import write_pack
 from mmfer.errors import MmferError
+from mmfer.face import shape_predictor
+from mmfer.face.hide import write_hidden
+from mmfer.face.pack import write_pack
 from mmfer.training import bundles, campaign, loop
 from mmfer.training.models import NETWORK
+from tests.faces import write_faces
 from tests.forks import ROOT, start
 from tests.tiny import write_tiny
 
@@ -212,19 +216,44 @@ def test_an_estimator_that_refuses_its_faces_does_not_stop_the_others(home, tmp_
     assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["state"]) == ["waits", "done"]
 
 
-def test_zips_keep_to_their_size_and_number_and_what_does_not_fit_stays(trained, tmp_path, capsys):
+def test_zips_keep_to_their_size_and_number_and_further_ones_come_by_their_numbers(trained, tmp_path, capsys):
     out, _ = trained
     folders = bundles._models(out)
     assert {path.name for path in (out / "zips").iterdir()} == {"campaign.csv", "models-0.zip"}
     assert campaign_runs(out / "zips" / "models-0.zip") == {folder.name for folder in folders}
-    limit = max(sum(file.stat().st_size for file in folder.iterdir()) for folder in folders) + 4096
-    bundles.bundle(folders, tmp_path / "two", limit)
-    assert [path.name for path in sorted((tmp_path / "two").iterdir())] == ["models-0.zip", "models-1.zip"]
-    assert all(path.stat().st_size <= limit for path in (tmp_path / "two").iterdir())
+    limit = max((folder / NETWORK).stat().st_size for folder in folders) + 4096
+    bundles.bundle(folders, tmp_path / "all", limit)
+    assert len(list((tmp_path / "all").iterdir())) > 1
+    assert all(path.stat().st_size <= limit for path in (tmp_path / "all").iterdir())
     assert capsys.readouterr().out == ""
-    bundles.bundle(folders, tmp_path / "one", limit, count=1)  # the first has the most value
-    assert campaign_runs(tmp_path / "one" / "models-0.zip") == {folders[0].name}
-    assert "do not fit the zips" in capsys.readouterr().out
+    bundles.bundle(folders, tmp_path / "some", limit, count=1)
+    assert (
+        f"{len(list((tmp_path / 'all').iterdir())) - 1} more zips are needed, from number 1 on"
+        in capsys.readouterr().out
+    )
+    bundles.bundle(folders, tmp_path / "next", limit, count=1, first=1)
+    for folder, number in (("some", 0), ("next", 1)):
+        (file,) = (tmp_path / folder).iterdir()
+        assert file.name == f"models-{number}.zip"
+        assert file.read_bytes() == (tmp_path / "all" / file.name).read_bytes()
+    with zipfile.ZipFile(tmp_path / "some" / "models-0.zip") as archive:  # the curves of all come with the first
+        assert {folder.name for folder in folders} <= {name.partition("/")[0] for name in archive.namelist()}
+
+
+def test_weights_larger_than_a_zip_come_home_in_pieces(trained, tmp_path, capsys):
+    folders = bundles._models(trained[0])
+    bundles.bundle(folders, tmp_path / "zips", 26_000)
+    zips = sorted((tmp_path / "zips").iterdir())
+    assert all(path.stat().st_size <= 26_000 for path in zips)
+    names = [name for path in zips for name in zipfile.ZipFile(path).namelist()]
+    assert [name for name in names if name.endswith(".safetensors.1of2")]
+    bundles.unpack(zips[::-1], tmp_path / "in")
+    assert _equal(_weights(tmp_path / "in"), _weights(trained[0]))
+    capsys.readouterr()
+    last = next(path for path in zips if any(".2of2" in name for name in zipfile.ZipFile(path).namelist()))
+    kept = bundles.unpack([path for path in zips if path != last], tmp_path / "some")
+    assert len(kept) < len(folders)
+    assert "not whole; give all zips at once" in capsys.readouterr().out
 
 
 def campaign_runs(file):
@@ -274,21 +303,21 @@ def test_unpack_says_why_a_model_does_not_fit(home, trained, tmp_path):
 
 
 def test_a_model_without_its_weights_is_left_out_and_a_damaged_one_refused(trained, tmp_path, capsys):
-    bundles.bundle(bundles._models(trained[0]), tmp_path / "zips", 5120)
+    bundles.bundle(bundles._models(trained[0]), tmp_path / "zips", 5120, count=1)
     with pytest.raises(MmferError, match="no models there"):
-        bundles.unpack(tmp_path / "zips" / "models-0.zip", tmp_path / "in")
-    assert "without its weights" in capsys.readouterr().out
+        bundles.unpack([tmp_path / "zips" / "models-0.zip"], tmp_path / "in")
+    assert "not whole" in capsys.readouterr().out
     good = (trained[0] / "zips" / "models-0.zip").read_bytes()
     (tmp_path / "cut.zip").write_bytes(good[: len(good) // 2])
     with pytest.raises(MmferError, match="damaged"):
-        bundles.unpack(tmp_path / "cut.zip", tmp_path / "in")
+        bundles.unpack([tmp_path / "cut.zip"], tmp_path / "in")
     (model, *_) = bundles._models(trained[0])
     other = shutil.copytree(model, tmp_path / "changed" / model.name) / NETWORK
     content = bytearray(other.read_bytes())
     content[-1] ^= 1
     other.write_bytes(content)
     with pytest.raises(MmferError, match=f"{model.name}: damaged"):
-        bundles.unpack(tmp_path / "changed", tmp_path / "in")
+        bundles.unpack([tmp_path / "changed"], tmp_path / "in")
     assert not (tmp_path / "in" / model.name).exists()
 
 
@@ -320,7 +349,7 @@ def test_a_bad_pack_is_one_line(home, tmp_path, fault):
     bad = {
         "cut": content[: len(content) // 2],
         "changed": content[:20000] + bytes([content[20000] ^ 1]) + content[20001:],
-        "version": content.replace(b'"format": 2', b'"format": 9'),
+        "version": content.replace(b'"format": 3', b'"format": 9'),
     }[fault]
     (tmp_path / "bad.pack").write_bytes(bad)
     _refused(_train(home, tmp_path / "out", source=tmp_path / "bad.pack"), "bad.pack")
@@ -408,7 +437,103 @@ def test_a_change_that_cannot_be_read_is_one_line(home, tmp_path, change, says):
     assert says in err
 
 
-def test_no_minutes_pause_after_an_epoch(home, tmp_path):
-    code, _, err = _train(home, tmp_path / "out", "--minutes", 0)
+def test_no_minutes_train_nothing_and_bring_the_zips_up_to_date(home, trained, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(trained[0], out, ignore=shutil.ignore_patterns("zips"))
+    left = next(folder for folder in bundles._models(out) if _facts(folder)["system"] == "net")
+    shutil.rmtree(left)
+    code, said, err = _train(home, out, "--minutes", 0, "--zips", tmp_path / "zips")
     assert code == 2
-    assert "paused after epoch 1 of 2" in err
+    assert "tiny net seed0: the time is over; the same command goes on from there" in err
+    assert "epoch" not in said
+    assert len(campaign_runs(tmp_path / "zips" / "models-0.zip")) == 1
+    assert list(pd.read_csv(tmp_path / "zips" / "campaign.csv")["state"]) == ["done", "waits"]
+
+
+# Systems that teach others of the list
+
+
+def _taught(home, tmp_path, teachers=("data/tiny/models/agrawal",)):
+    """Parameters of which net is taught, and an order in which it stands first."""
+    systems = {"net": PARAMS["systems"]["net"] | {"train": {"seeds": [0], "teachers": list(teachers)}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**PARAMS, "systems": PARAMS["systems"] | systems}))
+    entries = [{"dataset": "tiny", "system": "net"}, {"dataset": "tiny", "system": "agrawal", "seeds": [1]}]
+    (tmp_path / "order.yaml").write_text(yaml.safe_dump({"trainings": entries}))
+    return ["--params", str(tmp_path / "params.yaml")], tmp_path / "order.yaml"
+
+
+def test_a_system_of_the_list_teaches_others_and_is_trained_before_them(home, trained, tmp_path):
+    params, order = _taught(home, tmp_path)
+    code, said, err = _train(home, tmp_path / "out", *params, order=order)
+    assert code == 0, err
+    assert said.index("tiny agrawal seed1") < said.index("tiny net seed0")
+    table = pd.read_csv(tmp_path / "out" / "campaign.csv")
+    assert list(table["system"]) == ["agrawal", "net"]
+    assert set(table["state"]) == {"done"}
+    facts = {name: _facts(tmp_path / "out" / run) for name, run in zip(table["system"], table["run"], strict=True)}
+    assert facts["net"]["taught_by"] == [facts["agrawal"]["files"]]
+    assert facts["net"]["train"]["teachers"] == ["data/tiny/models/agrawal"]
+    assert facts["net"]["run"] not in _weights(trained[0])
+    code, said, err = _train(home, tmp_path / "out", *params, order=order)
+    assert code == 0, err
+    assert "[1/" not in said
+
+
+def test_a_teacher_that_failed_leaves_its_student_waiting(home, tmp_path):
+    params, order = _taught(home, tmp_path)
+    bad = "systems.agrawal.train.weight_decay=1.0e+30"
+    code, _, err = _train(home, tmp_path / "out", *params, "--set", bad, order=order)
+    assert code == 1
+    assert "error: tiny net: waits, for a teacher of it is not trained" in err
+    assert list(pd.read_csv(tmp_path / "out" / "campaign.csv")["system"]) == ["agrawal"]
+
+
+def test_a_teacher_that_is_paused_pauses_its_student(home, tmp_path):
+    params, order = _taught(home, tmp_path)
+    code, said, err = _train(home, tmp_path / "out", *params, "--minutes", 0.0001, order=order)
+    assert code == 2
+    assert "net" not in said
+    assert "agrawal seed1: training paused after epoch 1" in err
+
+
+def test_systems_that_teach_each_other_are_refused(home, tmp_path):
+    params, order = _taught(home, tmp_path, ["data/tiny/models/net"])
+    _refused(_train(home, tmp_path / "out", *params, order=order), "train.teachers: net wait for each other")
+
+
+def test_what_a_taught_model_is_compared_with_says_which_teachers_are_not_there(home, tmp_path, monkeypatch):
+    params, order = _taught(home, tmp_path)
+    assert _train(home, tmp_path / "out", *params, order=order)[0] == 0
+    monkeypatch.chdir(home)
+    found = bundles.unpack([tmp_path / "out"], tmp_path / "in")
+    verdicts = bundles.verdicts(found, read_params(tmp_path / "params.yaml"), home / "data")
+    said = dict(zip([facts["system"] for facts in found], verdicts, strict=True))
+    assert said["agrawal"] == "fits"
+    assert said["net"].startswith("not compared: params.yaml: train.teachers: data/tiny/models/agrawal: no model of")
+
+
+# Hidden faces in a pack
+
+
+def test_a_pack_brings_hidden_faces_to_where_there_is_no_dlib(tmp_path, monkeypatch):
+    data = write_faces(tmp_path / "home")
+    hide = HideParams(variants=2)
+    write_hidden(data / "raw", data / "clean", data / "hidden", hide, 1)
+    write_pack(data, tmp_path / "faces.pack")
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    monkeypatch.setattr(shape_predictor, "model_file", lambda: pytest.fail("the landmark model was looked for"))
+    blocks = {"hide": {"variants": 2}, "augment": {"copies": 3, "hidden": 0.5, "mode": "online"}}
+    everything = {**PARAMS, "datasets": {"faces": PARAMS["datasets"]["tiny"] | blocks}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(everything))
+    params = read_params(tmp_path / "params.yaml")
+    opened = campaign.open_data([tmp_path / "faces.pack"], tmp_path / "out", params)
+    hidden = open_faceset(opened["faces"] / "hidden")
+    np.testing.assert_array_equal(hidden.images, open_faceset(data / "hidden").images)
+    entries = campaign.read_order(None, params, ["net"])
+    (job,) = campaign.jobs_of(entries, opened, params)
+    np.testing.assert_array_equal(job.training.feed.faces.hidden["images"], hidden.images)
+    other = params.datasets["faces"].model_copy(update={"hide": HideParams(variants=1)})  # of which the pack has none
+    params = params.model_copy(update={"datasets": {"faces": other}})
+    monkeypatch.setattr(campaign, "write_hidden", Mock(side_effect=MmferError("they are looked for")))
+    with pytest.raises(MmferError, match="they are looked for"):
+        campaign.open_data([tmp_path / "faces.pack"], tmp_path / "out", params)

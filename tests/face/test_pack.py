@@ -6,6 +6,7 @@ import json
 import lzma
 import resource
 import shutil
+import sys
 import tracemalloc
 import zipfile
 
@@ -19,11 +20,14 @@ from hypothesis.extra.numpy import arrays
 from typer.testing import CliRunner
 
 from mmfer.cli import app
+from mmfer.config import HideParams
 from mmfer.data import dct
 from mmfer.data.faceset import new_faceset, new_index, open_faceset, write_array, write_index
-from mmfer.data.pack import read_pack, write_pack
 from mmfer.errors import MmferError
-from tests.faces import rendered_faces
+from mmfer.face import occlude, shape_predictor
+from mmfer.face.hide import write_hidden
+from mmfer.face.pack import read_head, read_hidden, read_pack, write_pack
+from tests.faces import rendered_faces, write_faces
 
 SIDE = 48
 
@@ -216,9 +220,7 @@ def test_a_pack_that_is_cut_short_says_so(packed, tmp_path, share):
     refused(tmp_path / "p", tmp_path, "/p: damaged or cut short")
 
 
-@pytest.mark.parametrize(
-    "part", ["pack.json", "index.parquet", "images.dct", "landmarks.xz", "transforms.xz", "visible.xz"]
-)
+@pytest.mark.parametrize("part", ["pack.json", "index.parquet", "images.dct", "landmarks", "transforms", "visible"])
 def test_a_flipped_byte_is_noticed_and_its_part_named(packed, tmp_path, part):
     with zipfile.ZipFile(packed) as archive:
         info = archive.getinfo(part)
@@ -271,14 +273,17 @@ def flip(content):
             lambda code: code[: len(code) // 2],
             "the code of 48 faces ends within the first 48",
         ),
-        ("landmarks.xz", flip, r"landmarks.xz: damaged \(Corrupt input data\)|landmarks is not what"),
-        ("transforms.xz", lambda code: code[:-40], "transforms"),
-        ("pack.json", lambda head: b"[]", "a pack of format None, this mmfer opens 2; pack and open with one version"),
+        ("landmarks", lambda code: code[:-900] + flip(code[-900:]), "landmarks(: the code .* ends| is not what)"),
+        ("landmarks", lambda code: code[:-400], "landmarks: the code of 48 faces ends within the first 48"),
+        ("landmarks", lambda code: code[:400], "landmarks: no code of 136 columns"),
+        ("visible", flip, r"visible: damaged \(Corrupt input data\)|visible is not what"),
+        ("transforms", lambda code: code[:-40], "transforms"),
+        ("pack.json", lambda head: b"[]", "a pack of format None, this mmfer opens 3; pack and open with one version"),
         ("pack.json", lambda head: b"\xff{", "a pack of format None"),
         (
             "pack.json",
-            lambda head: head.replace(b'"format": 2', b'"format": 1'),
-            "a pack of format 1, this mmfer opens 2",
+            lambda head: head.replace(b'"format": 3', b'"format": 1'),
+            "a pack of format 1, this mmfer opens 3",
         ),
         (
             "pack.json",
@@ -325,7 +330,7 @@ def test_a_head_that_claims_more_than_the_file_holds_takes_no_memory(packed, tmp
 
 def test_arrays_of_fewer_faces_than_the_head_claims_are_refused(packed, tmp_path):
     pack = changed_pack(packed, tmp_path / "p", claim(49))
-    refused(pack, tmp_path, "landmarks.xz: ends within the 49 faces")
+    refused(pack, tmp_path, "landmarks: the code of 49 faces ends|landmarks is not what was packed")
 
 
 def test_a_zip_that_is_compressed_or_whose_parts_are_longer_than_itself_is_refused(packed, tmp_path):
@@ -339,9 +344,9 @@ def test_a_zip_that_is_compressed_or_whose_parts_are_longer_than_itself_is_refus
 
 
 def test_lzma_that_unfolds_without_end_is_cut_at_the_size_that_the_rows_take(packed, tmp_path, memory):
-    pack = changed_pack(packed, tmp_path / "p", spoil("landmarks.xz", lambda _: lzma.compress(bytes(3 * 10**7))))
+    pack = changed_pack(packed, tmp_path / "p", spoil("visible", lambda _: lzma.compress(bytes(3 * 10**7))))
     tracemalloc.reset_peak()
-    refused(pack, tmp_path, "landmarks is not what was packed")
+    refused(pack, tmp_path, "visible is not what was packed")
     assert memory() < 10**7
 
 
@@ -370,6 +375,97 @@ def test_landmarks_of_other_faces_are_not_packed(face_data, tmp_path):
     write_index(tmp_path / "clean", index[::-1])
     with pytest.raises(MmferError, match=r"clean: its index is not that of .*/raw; run the stage clean again"):
         write_pack(tmp_path, tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+# Hidden faces are painted again.
+
+
+@pytest.fixture(scope="module")
+def hidden_data(tmp_path_factory):
+    """Rendered faces, two hidden variants of each that trains, and their pack. Only to read."""
+    folder = write_faces(tmp_path_factory.mktemp("hidden"))
+    write_hidden(folder / "raw", folder / "clean", folder / "hidden", HideParams(variants=2, seed=3), 1)
+    write_pack(folder, folder / "p")
+    return folder
+
+
+@pytest.fixture
+def opened(hidden_data, tmp_path):
+    """A folder with raw and clean of that pack."""
+    read_pack(hidden_data / "p", tmp_path / "data")
+    return tmp_path / "data"
+
+
+def same_files(one, other):
+    assert {file.name for file in one.iterdir()} == {file.name for file in other.iterdir()}
+    for file in one.glob("*.npy"):
+        assert file.read_bytes() == (other / file.name).read_bytes(), file
+    assert (one / "faceset.json").read_bytes() == (other / "faceset.json").read_bytes()
+    pd.testing.assert_frame_equal(open_faceset(one).index, open_faceset(other).index)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hidden_faces_come_back_to_the_bit_without_a_detector(hidden_data, opened, workers, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    monkeypatch.setattr(shape_predictor, "model_file", lambda: pytest.fail("the landmark model was looked for"))
+    found = read_hidden(hidden_data / "p", opened, workers)
+    assert len(found) == read_head(hidden_data / "p").hidden.rows > 0
+    same_files(hidden_data / "hidden", opened / "hidden")
+
+
+def test_pixels_of_hidden_faces_are_not_in_the_pack(hidden_data, packed):
+    with zipfile.ZipFile(hidden_data / "p") as archive:
+        hidden = sum(info.file_size for info in archive.infolist() if info.filename.startswith("hidden/"))
+    assert 0 < hidden < 0.25 * (hidden_data / "hidden" / "images.npy").stat().st_size
+
+
+def refused_hidden(pack, data, message):
+    with pytest.raises(MmferError, match=message) as error:
+        read_hidden(pack, data, 1)
+    assert "\n" not in str(error.value)
+    assert {file.name for file in data.iterdir()} == {"raw", "clean"}
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("hidden/transforms", "hidden/transforms(: damaged| is not what was packed)"),
+        ("hidden/visible", "hidden/visible(: damaged| is not what was packed)"),
+        ("hidden/scores", "hidden/scores: damaged|painted otherwise|hidden/transforms is not"),
+    ],
+)
+def test_a_damaged_part_of_hidden_faces_is_refused(hidden_data, opened, tmp_path, part, message):
+    refused_hidden(changed_pack(hidden_data / "p", tmp_path / "p", spoil(part, flip)), opened, message)
+
+
+def test_damaged_landmarks_of_hidden_faces_are_refused(hidden_data, opened, tmp_path):
+    late = spoil("hidden/landmarks", lambda code: code[:-900] + flip(code[-900:]))
+    refused_hidden(changed_pack(hidden_data / "p", tmp_path / "p", late), opened, "hidden/landmarks(: the| is not)")
+
+
+def test_a_head_that_claims_other_hidden_faces_is_refused(hidden_data, opened, tmp_path):
+    more = spoil("pack.json", lambda head: head.replace(b'"variants": 2', b'"variants": 3'))
+    refused_hidden(changed_pack(hidden_data / "p", tmp_path / "p", more), opened, r"claims \d+ hidden faces instead of")
+
+
+def test_hidden_faces_that_are_painted_otherwise_are_refused_with_the_versions(hidden_data, opened, monkeypatch):
+    monkeypatch.setitem(occlude.SURFACES, "grey", occlude._shaded)
+    refused_hidden(hidden_data / "p", opened, "are painted otherwise here, by {'numpy': .*; install those versions, or")
+
+
+def test_a_pack_without_hidden_faces_says_so(packed, tmp_path):
+    read_pack(packed, tmp_path / "data")
+    refused_hidden(packed, tmp_path / "data", "has no hidden faces; make them with the stage hide")
+
+
+def test_hidden_faces_of_others_are_not_packed(hidden_data, tmp_path):
+    data = shutil.copytree(hidden_data, tmp_path / "data")
+    write_index(data / "hidden", open_faceset(data / "hidden").index[::-1])
+    with pytest.raises(
+        MmferError, match=r"hidden: not the variants of the training faces of .*; run the stage hide again"
+    ):
+        write_pack(data, tmp_path / "p")
     assert not (tmp_path / "p").exists()
 
 
