@@ -17,6 +17,7 @@ NO_EFFECT = {f"mmfer/{name}.py" for name in ("__init__", "errors", "parallel", "
 WHOLE = ("mmfer/data/sources", "mmfer/data/synthetic", "mmfer/systems")
 USES_MODELS = ("evaluate", "robustness")
 READS = {  # what a module reads beside code
+    "mmfer/data/cutting.py": "mmfer/weights/frontal/detector.svm",
     "mmfer/face/visibility.py": "mmfer/weights/visibility/weights.npz",
     "mmfer/report/page.py": "mmfer/report/templates",
 }

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mmfer.config import CleanParams, ExtractParams
+from mmfer.data.cutting import FRONTAL
 from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, require
 from mmfer.face.shape_predictor import load_shape_model
@@ -141,16 +142,9 @@ def _frontal_model() -> dict[str, np.ndarray]:
 
     dlib writes integers (see mmfer.face.shape_predictor): at the end the five vectors, each after its two lengths.
     """
-    import dlib
-
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place, "detector")
-        dlib.get_frontal_face_detector().save(str(file))
-        integers = list(_integers(file.read_bytes()))
+    integers = list(_integers(FRONTAL.read_bytes()))
     length = PLANES * WINDOW * WINDOW + 1
     rows = np.array(integers[-DETECTORS * (2 + 2 * length) :]).reshape(DETECTORS, -1)
-    if (rows[:, :2] != [-length, -1]).any():
-        raise MmferError("dlib's frontal detector is another than expected; run `pip install 'dlib-bin<21'`")
     values = np.ldexp(rows[:, 2::2].astype(np.float64), rows[:, 3::2])
     u, s, v = np.linalg.svd(values[:, :-1].reshape(DETECTORS, PLANES, WINDOW, WINDOW))
     s[s < np.maximum(1e-4, 1e-3 * s.max(axis=2, keepdims=True))] = 0  # dlib leaves these out

@@ -3,11 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import dlib
 import numpy as np
 import pytest
 
-from mmfer.data.cutting import cut_face, cut_square, face_detector, find_boxes
+from mmfer.data import cutting
+from mmfer.data.cutting import FRONTAL, cut_face, cut_square, face_detector, find_boxes
 from mmfer.data.synthetic.faces import render_face
+from mmfer.errors import MmferError
 
 
 def test_a_cut_beyond_the_photo_repeats_its_edge():
@@ -43,6 +46,23 @@ def test_boxes_are_around_the_face_and_end_with_their_last_pixels():
     assert (eyes_to_mouth > [left, top]).all()
     assert (eyes_to_mouth < [right, bottom]).all()
     assert not len(find_boxes(canvas, scores[0] + 0.1)[0])
+
+
+def test_the_file_of_the_detector_holds_dlibs_own_to_the_byte(tmp_path):
+    dlib.get_frontal_face_detector().save(str(tmp_path / "own"))
+    assert FRONTAL.read_bytes() == (tmp_path / "own").read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no detector"])
+def test_a_missing_or_damaged_file_of_the_detector_is_one_line(content, tmp_path, monkeypatch):
+    if content is not None:
+        (tmp_path / "detector.svm").write_bytes(content)
+    monkeypatch.setattr(cutting, "FRONTAL", tmp_path / "detector.svm")
+    monkeypatch.setattr(cutting, "_idle_detectors", [])
+    message = r"detector\.svm: not dlib's frontal detector \(.*\); install mmfer again"
+    with pytest.raises(MmferError, match=message) as caught:
+        find_boxes(np.zeros((100, 100), np.uint8), 0.0)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_image_without_a_face_has_no_boxes():
