@@ -1,7 +1,9 @@
 """The exported page: its stages beside their Python counterparts in node, and whole in Chromium, from disk and HTTP."""
 
+import base64
 import copy
 import functools
+import gzip
 import http.server
 import json
 import shutil
@@ -12,13 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load, save_file
 
 from mmfer.data.cutting import cut_square, find_boxes
 from mmfer.data.synthetic.faces import render_face
 from mmfer.errors import MmferError
 from mmfer.face import detection, geometry
 from mmfer.face.hog import hog, to_half
+from mmfer.face.shape_predictor import load_shape_model
 from mmfer.training.calibration import tempered
 from mmfer.use import web
 from mmfer.use.demo_pictures import example_photo
@@ -75,7 +78,11 @@ def stages(folder, inputs, tmp_path_factory):
     """What the page's scripts make of them."""
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
-    place = tmp_path_factory.mktemp("stages")
+    return run_stages(folder, inputs, tmp_path_factory.mktemp("stages"))
+
+
+def run_stages(folder, inputs, place):
+    """What the scripts of a page make of the inputs, in node."""
     save_file({name: np.ascontiguousarray(array) for name, array in inputs.items()}, place / "input.safetensors")
     command = ["node", STAGES, folder, place / "input.safetensors", place / "output.json"]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
@@ -182,6 +189,36 @@ def test_the_page_answers_as_python_does_and_asks_nobody(origin, folder, address
     assert complaints == []
     base = start.removesuffix("index.html")
     assert {url for url in asked if not url.startswith((base, "blob:", "data:"))} == set()
+
+
+def unpacked(folder, name):
+    """The arrays that the scripts of data of one name hold."""
+    scripts = sorted((folder / "data").glob(f"{name}[0-9]*.js"), key=lambda file: int(file.stem.removeprefix(name)))
+    pieces = [base64.b64decode(script.read_text().split('"')[3]) for script in scripts]
+    return load(gzip.decompress(b"".join(pieces)))
+
+
+def test_a_compact_page_holds_the_landmark_model_rounded_to_float16(tmp_path, monkeypatch, inputs, predictor):
+    for name in (web.SCRIPT, web.GLUE, web.BINARY):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(web, "LEVEL", 1)
+    page, model = tmp_path / "page", load_shape_model()._asdict()
+    size = web.export_web(page, None, tmp_path, compact=True)
+    assert size == sum(file.stat().st_size for file in page.rglob("*") if file.is_file())
+    stored = unpacked(page, "landmarks")
+    assert stored.keys() == model.keys()
+    moves = stored.pop("moves").reshape(model["moves"].shape)
+    assert moves.dtype == np.float16
+    assert np.abs(moves - model.pop("moves")).max() < 1e-4  # half a step of float16 below 0.25; of a face's width
+    for name, array in stored.items():
+        np.testing.assert_array_equal(array, model[name])
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    found = run_stages(page, inputs, tmp_path)
+    _, landmarks, _ = detection.find_faces(inputs["faces"], predictor._clean, 1)
+    apart = np.linalg.norm(np.reshape(found["landmarks"], landmarks.shape) - landmarks, axis=2).mean(axis=1)
+    assert np.median(apart) < 0.5
+    assert apart.max() > 0
 
 
 def test_without_the_runtime_one_line_says_how_to_get_it(tmp_path, monkeypatch):
