@@ -28,7 +28,7 @@ class Weights(str, Enum):
 
 # Of commands that look for faces in photos.
 WeightsOption = Annotated[
-    Path | None, typer.Option(exists=True, help="Model folder or .onnx file; else the weights of the package.")
+    Path | None, typer.Option(help="Model folder, .onnx file, or fer2013_wide: the package's larger network.")
 ]
 DetectorOption = Annotated[
     Detector | None, typer.Option(help="What looks for faces; else yunet, or dlib where that is missing.")

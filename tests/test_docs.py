@@ -19,7 +19,8 @@ from mmfer.data.synthetic.faces import render_face
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "mmfer/weights/fer2013"
-OUTSIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "mmfer/weights/fer2013/MODEL_CARD.md")
+CARDS = ("mmfer/weights/fer2013/MODEL_CARD.md", "mmfer/weights/fer2013_wide/MODEL_CARD.md")
+OUTSIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", *CARDS)
 PAGES = [*(ROOT / name for name in OUTSIDE), *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ["README.md", *(f"docs/{name}.md" for name in ("predict", "export"))]
 RUN += [f"docs/tutorials/{name}.md" for name in ("first-photo", "own-data", "new-system")]

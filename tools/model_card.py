@@ -1,9 +1,9 @@
 """The figures of MODEL_CARD.md: prints them as JSON and draws the reliability diagram.
 
-`python tools/model_card.py data/fer2013`, with the FaceSets that docs/results/fer2013/params.yaml makes (download to
-extract). First fits the temperature and the bound of the sets on the validation faces, without copies of test faces,
-and writes them to model.json and to the ONNX graph; then predicts PublicTest once, through the public API: its images
-as faces.
+`python tools/model_card.py data/fer2013 [MODEL]`, with the FaceSets that docs/results/fer2013/params.yaml makes
+(download to extract), for a model folder, else the network that the package takes by itself. First fits the temperature
+and the bound of the sets on the validation faces, without copies of test faces, and writes them to model.json and to
+the ONNX graph; then predicts PublicTest once, through the public API: its images as faces.
 """
 
 import json
@@ -58,15 +58,15 @@ def draw(plain: np.ndarray, calibrated: np.ndarray, labels: np.ndarray, path: Pa
 
 def main() -> None:
     """Fit the temperature, predict the test set, print."""
-    data = Path(sys.argv[1])
-    model = load_model(WEIGHTS)
+    data, folder = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else WEIGHTS
+    model = load_model(folder)
     stored, labels, _ = rows_of(data, "val")
     val = model.predict(stored)
     terms = fit_temperature(val, labels)
     sets = {"coverage": COVERAGE, "faces": len(labels), "least": least_probability(val, labels)}
     facts = model.facts | {"result": model.facts["result"] | terms | {"sets": sets}}
-    write_json(WEIGHTS / "model.json", facts)
-    export_onnx(WEIGHTS)
+    write_json(folder / "model.json", facts)
+    export_onnx(folder)
     fitted = {
         "images": len(labels),
         "accuracy": float((val.argmax(1) == labels).mean()),
@@ -75,9 +75,9 @@ def main() -> None:
     }
     stored, labels, parents = rows_of(data, "test")
     stage_path = model.predict(stored)
-    calibrated = Predictor.load().predict_faces(open_faceset(data / "raw", needs=("images",)).images[parents])
+    calibrated = Predictor.load(folder).predict_faces(open_faceset(data / "raw", needs=("images",)).images[parents])
     kept = open_faceset(data / "clean").index["kept"].to_numpy(bool)[parents]
-    draw(stage_path, calibrated, labels, WEIGHTS / "reliability.png")
+    draw(stage_path, calibrated, labels, folder / "reliability.png")
     predicted, n = calibrated.argmax(1), len(model.classes)
     test = {
         "images": len(labels),

@@ -1,7 +1,7 @@
 """Pages of the site that stand elsewhere or are made: a hook of MkDocs, named in mkdocs.yml.
 
 The API reference is one page for each package of mmfer, written from the modules that are there; the parameters are
-those of the JSON schema; the model card, the changelog and CONTRIBUTING.md keep their places in the repository and are
+those of the JSON schema; the model cards, the changelog and CONTRIBUTING.md keep their places in the repository and are
 shown as pages.
 """
 
@@ -13,15 +13,20 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "mmfer" / "weights" / "fer2013"
+WIDE = WEIGHTS.with_name("fer2013_wide")
 PAGES = {  # page of the site: file of the repository
     "cards/model.md": WEIGHTS / "MODEL_CARD.md",
+    "cards/wide/model.md": WIDE / "MODEL_CARD.md",
     "changelog.md": ROOT / "CHANGELOG.md",
     "contributing.md": ROOT / "CONTRIBUTING.md",
     "security.md": ROOT / "SECURITY.md",
 }
 SCHEMA = ROOT / "docs" / "params" / "schema.json"
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-PICTURES = {"cards/reliability.png": WEIGHTS / "reliability.png"}
+PICTURES = {
+    "cards/reliability.png": WEIGHTS / "reliability.png",
+    "cards/wide/reliability.png": WIDE / "reliability.png",
+}
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.random import Generator
+from scipy.ndimage import map_coordinates
 
 from mmfer.config import FACE_PX
 from mmfer.face.points import EYES, LEFT_EYE, MOUTH, PARTS, RIGHT_EYE
@@ -185,11 +186,13 @@ def _skin(face: np.ndarray, other: np.ndarray, rng: Generator) -> np.ndarray:
 
 
 def _patch(face: np.ndarray, other: np.ndarray, rng: Generator) -> np.ndarray:
-    """Another face, turned and moved."""
-    middle = (FACE_PX - 1) / 2
-    matrix = cv2.getRotationMatrix2D((middle, middle), rng.uniform(-180, 180), rng.uniform(0.8, 1.6))
-    matrix[:, 2] += rng.uniform(-12, 12, 2)
-    return cv2.warpAffine(other, matrix, other.shape, borderMode=cv2.BORDER_REFLECT_101).astype(np.float64)
+    """Another face, turned, scaled and moved; by SciPy, for OpenCV 5 warps otherwise than OpenCV 4."""
+    middle, angle, scale = (FACE_PX - 1) / 2, np.radians(rng.uniform(-180, 180)), rng.uniform(0.8, 1.6)
+    x_shift, y_shift = rng.uniform(-12, 12, 2)
+    y, x = np.mgrid[:FACE_PX, :FACE_PX]
+    x, y = (x - middle - x_shift) / scale, (y - middle - y_shift) / scale
+    places = [np.sin(angle) * x + np.cos(angle) * y + middle, np.cos(angle) * x - np.sin(angle) * y + middle]
+    return map_coordinates(other.astype(np.float64), places, order=1, mode="mirror")
 
 
 def _level(face: np.ndarray, rng: Generator) -> float:

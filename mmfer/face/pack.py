@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pyarrow.parquet
+import scipy
 from pydantic import Field
 from tqdm import tqdm
 
@@ -230,7 +231,7 @@ def _hide_params(hidden: FaceSet) -> HideParams:
 
 
 def _painters() -> dict[str, str]:
-    return {"numpy": np.__version__, "opencv": cv2.__version__}
+    return {"numpy": np.__version__, "opencv": cv2.__version__, "scipy": scipy.__version__}
 
 
 def _drawn(index: pd.DataFrame) -> bytes:

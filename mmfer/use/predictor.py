@@ -135,7 +135,7 @@ class Predictor:
         detector: str | None = None,
         min_pixels: int = 0,
     ) -> "Predictor":
-        """Open the weights of the package, a model folder, or an .onnx file.
+        """Open the weights of the package, others of it by name (fer2013_wide), a model folder, or an .onnx file.
 
         `workers` threads look for faces, by `detector` yunet or dlib; without it by yunet, or where its model is
         missing, with a warning, by dlib. Left out are faces of which the detector is less sure than `min_score`, or
@@ -295,7 +295,12 @@ class Predictor:
 
 
 def check_weights(path: Path) -> Path:
-    """A path, if it may be a model folder or an .onnx file; MmferError says which one is meant."""
+    """A path, if it may be a model folder or an .onnx file, or the folder of the package's network of that name.
+
+    MmferError says which one is meant.
+    """
+    if path == Path(path.name) and not path.exists() and (WEIGHTS.parent / path / "model.json").is_file():
+        return WEIGHTS.parent / path
     model = "name the folder of a trained network, which holds model.json, or an .onnx file"
     if path.suffix.lower() == ".onnx" or any((path / name).is_file() for name in ("model.json", GRAPH)):
         return path

@@ -371,6 +371,17 @@ def test_weights_that_are_none_say_what_to_name(name, said, tmp_path):
         Predictor.load(tmp_path / name)
 
 
+def test_the_networks_of_the_package_have_names_that_files_go_before(rendered, tmp_path, monkeypatch):
+    wide, usual = Predictor.load("fer2013_wide"), Predictor.load("fer2013")
+    assert wide.model.facts["params"]["stem"] == "full"
+    assert usual.model.facts["files"] == Predictor.load().model.facts["files"] != wide.model.facts["files"]
+    assert wide.predict_faces(rendered[0][:2]).sum(axis=1) == pytest.approx(1, abs=1e-5)
+    monkeypatch.chdir(tmp_path)
+    Path("fer2013_wide").mkdir()
+    with pytest.raises(MmferError, match=r"fer2013_wide: no model\.json there"):
+        Predictor.load("fer2013_wide")
+
+
 def test_of_many_photos_few_are_decoded_before_their_faces_are_found(rendered, predictor, tmp_path, monkeypatch):
     paths = [tmp_path / f"{n}.png" for n in range(5)]
     for n, path in enumerate(paths):
