@@ -6,6 +6,8 @@ import time
 
 import typer
 
+from mmfer.use.doctor import IN_USE, lock_is_torn
+
 RESULTS = """
 Results, after {minutes:.1f} minutes:
   metrics/report/report.html    open it in a browser: all data sets and systems beside the paper's claims
@@ -28,8 +30,18 @@ def shown(line: str, stage: int, stages: int, minutes: float) -> str:
     return f"[{stage}/{stages}, {minutes:.1f} min{left}] {line}"
 
 
+def clear_torn_lock() -> None:
+    """Remove DVC's list of files in use where a kill left half of it, at which every later run would fail."""
+    if lock_is_torn():
+        time.sleep(1)  # another DVC may be writing it
+    if lock_is_torn():
+        IN_USE.unlink()
+        print(f"{IN_USE}: half written by a DVC that was killed; removed", flush=True)
+
+
 def main() -> None:
     """Rebuild everything that params.yaml names."""
+    clear_torn_lock()
     dvc, start, stage = [sys.executable, "-m", "dvc"], time.monotonic(), 0
     names = subprocess.run([*dvc, "stage", "list", "--name-only"], capture_output=True, text=True, check=True)
     stages = len(names.stdout.split())

@@ -42,6 +42,7 @@ PACKAGES = {  # module that predicting needs: what pip calls it
 }
 TO_TRAIN = ("torch", "pandas", "sklearn", "mlflow", "dvc")  # of the extra `pipeline`
 WEIGHTS = Path(mmfer.__file__).parent / "weights"
+IN_USE = Path(".dvc/tmp/rwlock")
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,8 @@ def _server(uri: str) -> Finding:
 
 def dvc_state() -> Finding:
     """Which stages `dvc repro` would run again, if this is a DVC project and no other DVC process is at work."""
+    if lock_is_torn():
+        return Finding("FAIL", f"{IN_USE}: half written by a DVC that was killed, and every run fails at it; delete it")
     command = [sys.executable, "-m", "dvc", "status", "--json"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
@@ -209,6 +212,17 @@ def dvc_state() -> Finding:
         return Finding("ok", "everything is up to date")
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     return Finding("-", f"out of date: {', '.join(changed[:3])}{more}; `dvc repro` runs them")
+
+
+def lock_is_torn() -> bool:
+    """Whether DVC was killed while it wrote, in place, which files are in use: it does not repair that by itself."""
+    try:
+        json.loads(IN_USE.read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def disk() -> Finding:

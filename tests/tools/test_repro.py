@@ -1,6 +1,9 @@
 """What `make repro` prints of DVC's output."""
 
-from tools.repro import shown
+import pytest
+
+from mmfer.use import doctor
+from tools.repro import clear_torn_lock, shown
 
 
 def test_stages_are_numbered_and_timed():
@@ -15,6 +18,20 @@ def test_what_is_left_takes_as_long_as_what_is_done():
 
 def test_what_a_stage_prints_stays_as_it_is():
     assert shown("> python -m stages.clean 'a'\n", 2, 13, 1.0) == "> python -m stages.clean 'a'\n"
+
+
+@pytest.mark.parametrize(("content", "stays"), [("", False), ('{"read": ', False), ('{"read": {}}', True)])
+def test_half_a_lock_is_found_and_removed_and_a_whole_one_stays(tmp_path, monkeypatch, content, stays):
+    monkeypatch.chdir(tmp_path)
+    clear_torn_lock()  # there is none
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    (tmp_path / ".dvc/tmp/rwlock").write_text(content)
+    if not stays:
+        assert doctor.dvc_state().text == (
+            ".dvc/tmp/rwlock: half written by a DVC that was killed, and every run fails at it; delete it"
+        )
+    clear_torn_lock()
+    assert (tmp_path / ".dvc/tmp/rwlock").exists() == stays
 
 
 def test_no_push_is_advised():
