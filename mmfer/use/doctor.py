@@ -194,7 +194,7 @@ def _server(uri: str) -> Finding:
 def dvc_state() -> Finding:
     """Which stages `dvc repro` would run again, if this is a DVC project and no other DVC process is at work."""
     if lock_is_torn():
-        return Finding("FAIL", f"{IN_USE}: half written by a DVC that was killed, and every run fails at it; delete it")
+        raise MmferError(f"{IN_USE}: half written by a DVC that was killed, and every run fails at it; delete it")
     command = [sys.executable, "-m", "dvc", "status", "--json"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
