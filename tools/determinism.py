@@ -80,7 +80,9 @@ def made(folder: Path, changes: dict[str, str]) -> Made:
     """What a training in changed surroundings leaves."""
     from safetensors.numpy import load_file
 
-    surroundings = os.environ | PLAIN | changes | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(folder.parent / "numba")}
+    surroundings = (
+        os.environ | PLAIN | changes | {"PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(folder.parent / "numba")}
+    )
     code = "import sys, pathlib; from tools.determinism import train; train(pathlib.Path(sys.argv[1]), sys.argv[2])"
     command = [sys.executable, "-c", code, str(folder), surroundings["PRECISION"]]
     subprocess.run(command, env=surroundings, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
