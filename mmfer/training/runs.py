@@ -25,22 +25,9 @@ SHARED_CODE = (  # with a system's own module it defines how that is trained
     *("systems/__init__.py", "systems/layers.py", "systems/convolution.py", "systems/fusion.py"),
     *("systems/estimators.py", "training/train.py", "training/runs.py", "training/loop.py", "training/state.py"),
     *("training/schedule.py", "training/ema.py", "training/mixup.py", "training/device.py", "training/feed.py"),
-    *(
-        "training/processes.py",
-        "training/calibration.py",
-        "training/models.py",
-        "training/teachers.py",
-        "training/start.py",
-    ),
-    *(
-        "training/start.py",
-        "face/prepare.py",
-        "face/points.py",
-        "face/online.py",
-        "face/augment.py",
-        "face/hide.py",
-        "data/splits.py",
-    ),
+    *("training/processes.py", "training/calibration.py", "training/models.py", "training/teachers.py"),
+    *("training/start.py", "face/prepare.py", "face/points.py", "face/online.py", "face/augment.py"),
+    *("face/hide.py", "data/splits.py"),
 )
 
 
