@@ -128,7 +128,6 @@ def test_standard_input_is_read(run, photos):
     [
         ([], "name a photo, folder or video"),
         (["x.png", "--json", "--csv"], "exclude each other"),
-        (["x.png", "--weights", "nowhere"], "does not exist"),
         (["x.png", "--every", "0"], "greater than or equal to 1"),
     ],
 )

@@ -92,7 +92,7 @@ def made(folder: Path, changes: dict[str, str]) -> Made:
         {"data": _digest([path for path in sorted((folder / "data").rglob("*")) if models not in path.parents])}
         | {name: _digest(sorted((models / name).rglob("model.s*"))) for name in SYSTEMS},
         np.concatenate([weights[name].ravel().astype(float) for name in sorted(weights)]),
-        {name: np.load(folder / f"{name}.npy") for name in SYSTEMS},
+        {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in SYSTEMS},
     )
 
 

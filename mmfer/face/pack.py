@@ -189,7 +189,7 @@ def read_hidden(pack: Path, data: Path, workers: int) -> FaceSet:
         jobs = [(*folders, part, params.seed) for part in ranges(rows, PAINTED, workers)]
         shares = np.concatenate(each(_paint_rows, jobs, workers, "hidden faces", prefer="processes"))
         index = with_found(drawn, scores, shares)
-        painted = np.load(folder / "images.npy", mmap_mode="r")
+        painted = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         said = {HIDDEN + "images": painted.data, HIDDEN + INDEX: _drawn(index)}
         if any(hashlib.sha256(content).hexdigest() != head.sha256.get(name) for name, content in said.items()):
             raise MmferError(
