@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from mmfer.data.faceset import FaceSet
 from mmfer.errors import MmferError
 from mmfer.training.facts import read_facts
-from mmfer.training.models import load_model, model_name
+from mmfer.training.models import build, load_model, model_name
 from mmfer.training.teachers import what_differs
 
 
@@ -40,7 +39,7 @@ def start_from(network: nn.Module, facts: dict[str, Any], folder: Path) -> None:
     """
     trained = load_model(folder)
     given, own = trained.system.state_dict() if isinstance(trained.system, nn.Module) else {}, network.state_dict()
-    answering = set() if trained.classes == facts["classes"] else _answering(own, len(facts["classes"]))
+    answering = set() if trained.classes == facts["classes"] else _answering(facts)
     other = sorted((own.keys() ^ given.keys()) - answering) + sorted(
         name for name in (own.keys() & given.keys()) - answering if own[name].shape != given[name].shape
     )
@@ -54,7 +53,7 @@ def start_from(network: nn.Module, facts: dict[str, Any], folder: Path) -> None:
     network.load_state_dict({name: own[name] if name in answering else given[name] for name in own})
 
 
-def _answering(state: dict[str, torch.Tensor], n_classes: int) -> set[str]:
-    """The linear layers of so many outputs, by their weights and biases."""
-    layers = {name.rpartition(".")[0] for name, value in state.items() if value.dim() == 2 and len(value) == n_classes}
-    return {name for name in state if name.rpartition(".")[0] in layers}
+def _answering(facts: dict[str, Any]) -> set[str]:
+    """What of the network of these facts depends on the number of classes: weights and biases, by their names."""
+    own, wider = (build(facts | {"classes": names}).state_dict() for names in ([*"ab"], [*"abc"]))
+    return {name for name in own if own[name].shape != wider[name].shape}
