@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d, linear, pad
 from mmfer.training.device import processor
 
 SMALL = 6  # side of the results up to which the windows are worth copying
+AMX = "amx_bf16" in processor()[1]
 TINY = 3  # side of the maps up to which that is so of the values, and of the gradient of the maps, too
 
 
@@ -25,7 +26,7 @@ class Conv2d(nn.Conv2d):
             maps.device.type == "cpu"
             and torch.is_grad_enabled()
             and torch.is_autocast_enabled("cpu")
-            and "amx_bf16" in processor()[1]
+            and AMX
             and maps.shape[2] <= SMALL * stride
         )
         if not by_windows:
