@@ -60,7 +60,7 @@ def write_hidden(
     check_made_of(clean, raw)
     made_by = {"stage": "hide", "params": params.model_dump(), "from": clean.made_by}
     if faces is None:
-        faces = np.flatnonzero(trainable(clean.index, clean.made_by["params"]["keep_rejected"]))
+        faces = trained(clean)
     index = variants_of(clean, faces, params)
     prepare_models(CleanParams(**clean.made_by["params"]))  # before the threads, each of which would read them
     with new_faceset(target, raw.dataset, raw.classes, index, made_by, may_be_empty=True) as folder:
@@ -68,9 +68,14 @@ def write_hidden(
             create_array(folder, name, (len(index), *shape))
         folders = [path.absolute() for path in (raw_folder, clean_folder, folder)]
         jobs = [(*folders, rows, params) for rows in ranges(len(index), CHUNK, workers)]
-        scores, shares = joined(each(_write_variants, jobs, workers, "hidden faces"))
+        scores, shares = _joined(each(_write_variants, jobs, workers, "hidden faces"))
         write_index(folder, with_found(index, scores, shares))
     return open_faceset(target)
+
+
+def trained(clean: FaceSet) -> np.ndarray:
+    """The faces of a clean FaceSet that may train: raw rows (n,), in order."""
+    return np.flatnonzero(trainable(clean.index, clean.made_by["params"]["keep_rejected"]))
 
 
 def variants_of(clean: FaceSet, used: np.ndarray, params: HideParams) -> pd.DataFrame:
@@ -97,7 +102,7 @@ def with_found(index: pd.DataFrame, scores: np.ndarray, shares: np.ndarray) -> p
     return index.assign(face_score=scores, kept=~np.isnan(scores), **hidden)
 
 
-def joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def _joined(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Scores and shares of some rows each -> those of all, also of none."""
     scores = np.concatenate([np.empty(0, np.float32), *(part for part, _ in found)])
     return scores, np.concatenate([np.empty((0, len(PARTS)), np.float32), *(part for _, part in found)])

@@ -35,7 +35,6 @@ from tqdm import tqdm
 
 from mmfer.config import FACE_PX, Block, CleanParams, HideParams, check
 from mmfer.data import dct, shapes
-from mmfer.data.duplicates import trainable
 from mmfer.data.faceset import (
     SPLITS,
     FaceSet,
@@ -50,7 +49,7 @@ from mmfer.data.faceset import (
 )
 from mmfer.errors import MmferError
 from mmfer.face.geometry import CENTRE, NOSE_DROP
-from mmfer.face.hide import paint, variants_of, with_found
+from mmfer.face.hide import paint, trained, variants_of, with_found
 from mmfer.face.points import LEFT_EYE, N_POINTS, NOSE_BASE, PARTS, RIGHT_EYE
 from mmfer.files import new_file
 from mmfer.parallel import each, ranges
@@ -175,7 +174,7 @@ def read_hidden(pack: Path, data: Path, workers: int) -> FaceSet:
         head.hidden.params,
         head.hidden.rows,
     )
-    drawn = variants_of(clean, _trained(clean), params)
+    drawn = variants_of(clean, trained(clean), params)
     if len(drawn) != rows:
         raise MmferError(f"{pack}: {HEAD} claims {rows:,} hidden faces instead of {len(drawn):,}; make the pack again")
     scores = _floats(parts[SCORES], SCORES, (rows,), pack)
@@ -209,7 +208,7 @@ def _open_hidden(folder: Path, clean: FaceSet) -> FaceSet | None:
         return None
     check_made_of(hidden, clean)
     index, shares = hidden.index, hidden.index[[f"hidden_{part}" for part in PARTS]].to_numpy()
-    drawn = variants_of(clean, _trained(clean), _hide_params(hidden))
+    drawn = variants_of(clean, trained(clean), _hide_params(hidden))
     if len(drawn) != len(index) or not with_found(drawn, index["face_score"].to_numpy(), shares).equals(index):
         raise MmferError(
             f"{folder}: not the variants of the training faces of {clean.folder}; run the stage hide again"
@@ -219,11 +218,6 @@ def _open_hidden(folder: Path, clean: FaceSet) -> FaceSet | None:
 
 def _said_of(hidden: FaceSet) -> Hidden:
     return Hidden(params=_hide_params(hidden), rows=len(hidden), painted_by=_painters())
-
-
-def _trained(clean: FaceSet) -> np.ndarray:
-    """The faces that have variants: raw rows."""
-    return np.flatnonzero(trainable(clean.index, clean.made_by["params"].get("keep_rejected", False)))
 
 
 def _hide_params(hidden: FaceSet) -> HideParams:
