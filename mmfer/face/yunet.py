@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,9 @@ from mmfer.errors import MmferError
 MODEL = "face_detection_yunet_2023mar.onnx"
 LEAST_PX = 64  # of a side; below 32 OpenCV (4.14) returns what happens to be in memory
 OVERLAP = 0.3  # intersection over union from which on two boxes are one face
-_idle_detectors: list[Any] = []
+IDLE = 4  # detectors that are kept, each with what it has allocated: 90 MB for a picture of 1280 x 1280
+_idle: list[tuple[tuple[int, int], Any]] = []  # with the size of the pictures they were last given
+_lending = threading.Lock()
 
 
 def find_boxes(bgr: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
@@ -25,8 +28,7 @@ def find_boxes(bgr: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarra
     """
     lacking = [max(LEAST_PX - side, 0) for side in bgr.shape[:2]]
     padded = cv2.copyMakeBorder(bgr, 0, lacking[0], 0, lacking[1], cv2.BORDER_REPLICATE)
-    with _detector() as detector:
-        detector.setInputSize((padded.shape[1], padded.shape[0]))
+    with _detector((padded.shape[1], padded.shape[0])) as detector:
         detector.setScoreThreshold(min_score)
         found = detector.detect(padded)[1]
     rows = np.zeros((0, 15)) if found is None else found.astype(np.float64)
@@ -34,14 +36,23 @@ def find_boxes(bgr: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarra
 
 
 @contextmanager
-def _detector() -> Iterator[Any]:
-    """Lend a detector: one is not safe to share between threads at one time."""
-    try:
-        detector = _idle_detectors.pop()
-    except IndexError:
-        detector = cv2.FaceDetectorYN.create("onnx", load_model(), np.zeros(0, np.uint8), (320, 320), 0.5, OVERLAP)
+def _detector(size: tuple[int, int]) -> Iterator[Any]:
+    """Lend a detector for pictures of this width and height; one is not safe to share between threads at one time.
+
+    One that was last given such pictures, if any is idle: to change a detector's size takes a third of a search.
+    """
+    with _lending:
+        same = [index for index, (of, _) in enumerate(_idle) if of == size]
+        chosen = same[-1] if same else 0 if len(_idle) == IDLE else None
+        detector = None if chosen is None else _idle.pop(chosen)[1]
+    if detector is None:
+        detector = cv2.FaceDetectorYN.create("onnx", load_model(), np.zeros(0, np.uint8), size, 0.5, OVERLAP)
+    elif not same:
+        detector.setInputSize(size)
     yield detector
-    _idle_detectors.append(detector)
+    with _lending:
+        _idle.append((size, detector))
+        del _idle[:-IDLE]
 
 
 def model_file() -> Path:

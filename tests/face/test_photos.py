@@ -1,5 +1,8 @@
 """Faces in photos by either detector: rendered faces where they were put, small, large, turned, weak, or none."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
 import numpy as np
 import pytest
 
@@ -97,6 +100,21 @@ def test_a_narrow_photo_has_no_face_from_elsewhere_in_memory(shape, rng):
     for _ in range(20):
         boxes, _ = yunet.find_boxes(rng.integers(0, 256, (*shape, 3), dtype=np.uint8), 0.3)
         assert (np.abs(boxes) < 1000).all()
+
+
+def test_pictures_of_many_sizes_from_many_threads_are_searched_as_by_a_detector_of_their_own():
+    photo, _ = scene([(k, 20 + 70 * k, 30, 64) for k in range(8)])
+    pictures = [np.ascontiguousarray(photo[:height, :width]) for height in (96, 192, 288) for width in (160, 320, 640)]
+    alone = []
+    for picture in pictures:
+        size = picture.shape[1::-1]
+        own = cv2.FaceDetectorYN.create("onnx", yunet.load_model(), np.zeros(0, np.uint8), size, 0.5, yunet.OVERLAP)
+        alone.append(own.detect(picture)[1][:, 14])
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(lambda picture: yunet.find_boxes(picture, 0.5)[1], pictures * 4))
+    for scores, expected in zip(found, alone * 4, strict=True):
+        np.testing.assert_array_equal(scores, expected)
+    assert len(yunet._idle) == yunet.IDLE  # what they have allocated does not add up
 
 
 def test_of_boxes_that_share_most_of_the_smaller_one_the_surest_is_kept():
