@@ -109,7 +109,7 @@ def write_served(folder: Path, model: Path, run_id: str | None = None) -> None:
     package, facts = Path(__file__).parents[1], json.loads((model / "model.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as temporary:
         code = Path(temporary) / package.name
-        shutil.copytree(package, code, ignore=shutil.ignore_patterns("fer2013", "__pycache__"))
+        shutil.copytree(package, code, ignore=_not_served)
         save_model(
             folder,
             python_model=__file__,
@@ -120,6 +120,11 @@ def write_served(folder: Path, model: Path, run_id: str | None = None) -> None:
             pip_requirements=requirements(),
             mlflow_model=Model(run_id=run_id),
         )
+
+
+def _not_served(folder: str, names: list[str]) -> list[str]:
+    """Of the names in a folder those that a served model needs no copy of: the networks of the package, and caches."""
+    return [name for name in names if name == "__pycache__" or Path(folder, name, "model.json").exists()]
 
 
 def requirements() -> list[str]:
