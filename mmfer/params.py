@@ -101,12 +101,14 @@ def _assigned(paths: list[str], datasets: dict[str, Any]) -> dict[str, str]:
     for text in paths:
         key, found, path = text.partition("=")
         if not found:
-            key, path = (readers[0] if len(readers) == 1 else "DATASET"), text
+            key, path = (readers[0] if len(readers) == 1 else ""), text
+        if not readers:
+            raise MmferError(f"--path {text}: no data set of this set reads files; leave it out")
         if key not in readers:
-            shown = ", ".join(readers) or "none of this set"
-            raise MmferError(f"--path {text}: name the data set, as in {key}={path}; those that read files: {shown}")
+            shown = " or ".join(f"{reader}={path}" for reader in readers)
+            raise MmferError(f"--path {text}: name the data set that is read there; give {shown}")
         if not Path(path).expanduser().exists():
-            raise MmferError(f"--path {text}: {path} does not exist; correct it")
+            raise MmferError(f"--path {path}: no such file or folder; correct it")
         assigned[key] = path
     return assigned
 

@@ -21,7 +21,7 @@ from mmfer.errors import MmferError
 from mmfer.use import export
 from mmfer.use.drawing import draw_faces, overlap, place_panel
 from mmfer.use.predictor import Face, Predictor
-from tests.use.photos import write_video
+from tests.use.photos import made_face, write_video
 
 CLASSES = ["happy", "sad"]
 
@@ -166,6 +166,18 @@ def test_faces_at_any_border_can_be_drawn(left):
     drawn = draw_faces(picture, [face(0.5, left=left)])
     assert (drawn != picture).any()
     assert (picture == 128).all()
+
+
+@pytest.mark.parametrize("mark", [{"weak": True}, {"track": 3}])
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_drawn_face_is_said_to_be_weak_and_has_its_track_on_any_ground(mark, grey):
+    picture = np.full((120, 400, 3), grey, np.uint8)
+    usual = made_face(left=5.0, top=5.0)
+    marked = draw_faces(picture, [replace(usual, **mark)])
+    rows, columns = np.nonzero((marked != draw_faces(picture, [usual])).any(axis=-1))
+    assert 60 < rows.min() < rows.max() < 85  # at the lower edge of the box, within it
+    assert columns.max() < 85
+    assert np.ptp(marked[rows, columns].astype(int)) > 150  # light on dark, whatever lies below
 
 
 def test_panels_stay_in_the_picture_and_avoid_each_other():

@@ -202,9 +202,11 @@ def test_each_data_set_of_several_is_given_its_path_by_name(project):
 REFUSED = [
     (["fer201"], r"docs/params: fer201: not there; did you mean fer2013\?"),
     (["synthetic", "--system", "vgh"], r"docs/params/systems.yaml: vgh: not there; did you mean vgg\?"),
-    (["paper", "--path", "docs"], r"--path docs: name the data set, as in DATASET=docs; .*: fer2013, ckplus"),
-    (["synthetic", "--path", "docs"], r"--path docs: .*; those that read files: none of this set"),
-    (["fer2013", "--path", "nowhere.zip"], r"--path nowhere.zip: nowhere.zip does not exist; correct it"),
+    (["paper", "--path", "docs"], r"--path docs: name the data set .*; give fer2013=docs or ckplus=docs$"),
+    (["ckplus", "--path", "ck=docs"], r"--path ck=docs: name the data set .*; give ckplus=docs$"),
+    (["synthetic", "--path", "docs"], r"--path docs: no data set of this set reads files; leave it out"),
+    (["fer2013", "--path", "nowhere.zip"], r"--path nowhere.zip: no such file or folder; correct it"),
+    (["fer2013", "--path", "fer2013=nowhere.zip"], r"--path nowhere.zip: no such file or folder; correct it"),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mmfer.errors import MmferError, require
 from mmfer.face.points import PARTS
 from mmfer.use.faces import Faces, path_alone
-from mmfer.use.inputs import as_list, as_picture, in_groups, read_ahead
+from mmfer.use.inputs import as_list, as_picture, in_groups, is_one, read_ahead
 from mmfer.use.media import Fault, read_media
 from mmfer.use.photos import Picture
 from mmfer.use.predictor import Face, Predictor
@@ -33,12 +33,12 @@ def answers(
         yield from ((item, next(found) if isinstance(item, Picture) else []) for item in held)
 
 
-def stream(predictor: Predictor, images: Iterable[Any], bgr: bool, batch: int) -> Iterator[Faces]:
+def stream(predictor: Predictor, images: Any, bgr: bool, batch: int) -> Iterator[Faces]:
     """The faces of each photo, as they are found; what cannot be read is a warning, and the `error` of its faces."""
     paths: deque[str | None] = deque()
 
     def pictures() -> Iterator[Picture | Fault]:
-        for number, image in enumerate(images):
+        for number, image in enumerate([images] if is_one(images) else images):
             name = f"photo {number}"
             paths.append(path_alone(image))
             try:

@@ -1,4 +1,4 @@
-"""Faces marked in a picture: boxes, landmarks, a bar for each class, the number of a track."""
+"""Faces marked in a picture: boxes, landmarks, a bar for each class, the number of a track, whether a face is weak."""
 
 import cv2
 import numpy as np
@@ -21,8 +21,9 @@ def draw_faces(pixels: np.ndarray, faces: list[Face]) -> np.ndarray:
         cv2.rectangle(drawn, (x0, y0), (x1, y1), LINE, thick, cv2.LINE_AA)
         for x, y in face.landmarks:
             cv2.circle(drawn, (round(x), round(y)), thick - 1, LINE, -1, cv2.LINE_AA)
-        if face.track is not None:
-            _write(drawn, f"{face.track}", (x0 + 2 * thick, y1 - 3 * thick), max(12, (x1 - x0) // 6))
+        label = ("" if face.track is None else f"{face.track} ") + ("weak" if face.weak else "")
+        for colour, width in ((BACK, 3), (TEXT, 1)):  # with a dark edge, for a face may be as light as the text
+            _write(drawn, label.strip(), (x0 + 2 * thick, y1 - 3 * thick), max(12, (x1 - x0) // 6), colour, width)
         row = max(12, (x1 - x0) // (2 * len(face.probabilities)))  # the bars take half of the box's height
         panel = place_panel(face.box, (9 * row, row * len(face.probabilities)), drawn.shape, taken)
         taken.append(panel)
@@ -53,9 +54,16 @@ def _draw_bars(drawn: np.ndarray, face: Face, panel: Box, row: int) -> None:
         _write(drawn, f"{name} {value:.0%}", (round(left) + 4, round(base) - row // 3), row)
 
 
-def _write(drawn: np.ndarray, text: str, place: tuple[int, int], row: int) -> None:
-    """Text in a row of this height; `place` is its lower left corner."""
-    cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, row / 34, TEXT, 1, cv2.LINE_AA)
+def _write(
+    drawn: np.ndarray,
+    text: str,
+    place: tuple[int, int],
+    row: int,
+    colour: tuple[int, int, int] = TEXT,
+    width: int = 1,
+) -> None:
+    """Text in a row of this height, in strokes of this width; `place` is its lower left corner."""
+    cv2.putText(drawn, text, place, cv2.FONT_HERSHEY_SIMPLEX, row / 34, colour, width, cv2.LINE_AA)
 
 
 def overlap(a: Box, b: Box) -> float:

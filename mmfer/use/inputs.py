@@ -24,12 +24,17 @@ KINDS = "a path, the bytes of a photo, an open file, a PIL image, an array, a te
 
 def as_list(images: Any) -> list[Any]:
     """One photo, or several in a list, a stack of four dimensions or whatever can be gone through -> a list."""
+    return [images] if is_one(images) else list(images)
+
+
+def is_one(images: Any) -> bool:
+    """Whether this is a photo (or none at all), not something to go through."""
     if isinstance(images, SINGLE) or hasattr(images, "read"):
-        return [images]
+        return True
     array = _as_array(images)
     if array is not None and array.ndim < 4 and array.dtype.kind not in "OUST":
-        return [images]
-    return list(images) if isinstance(images, Iterable) else [images]
+        return True
+    return not isinstance(images, Iterable)
 
 
 def as_picture(image: Any, name: str, bgr: bool = False) -> Picture:

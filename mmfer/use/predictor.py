@@ -10,7 +10,7 @@ torch does; torch is needed for other folders, and to explain.
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -140,10 +140,12 @@ class Predictor:
         `workers` threads look for faces, by `detector` yunet or dlib; without it by yunet, or where its model is
         missing, with a warning, by dlib. Left out are faces of which the detector is less sure than `min_score`, or
         that are weak where it is None, and those of which the box is less than `min_pixels` high. MmferError where a
-        file is missing.
+        file is missing, and for a `min_score` that no face can have.
         """
         path = WEIGHTS if path is None else check_weights(Path(path))
         search = Search(ready_detector(detector), min_score, min_pixels)
+        if search.detector == "yunet" and (min_score or 0) > 1:
+            raise MmferError(f"min score {min_score:g}: YuNet's scores run from 0 to 1; take one between them")
         if path.suffix.lower() == ".onnx":
             return cls(load_onnx(path), None, workers, search)
         if (path / GRAPH).exists():
@@ -169,8 +171,8 @@ class Predictor:
         found = (faces for group in in_groups(pictures) for faces in self._found(group))
         return Answers(Faces(faces, image, bgr) for faces, image in zip(found, given, strict=True))
 
-    def stream(self, images: Iterable[Any], bgr: bool = False, batch: int = 8) -> Iterator[Faces]:
-        """Photos of any number, each as `predict` takes it -> the faces of each, in order, as they are found.
+    def stream(self, images: Any, bgr: bool = False, batch: int = 8) -> Iterator[Faces]:
+        """Photos of any number, or one, each as `predict` takes it -> the faces of each, in order, as they are found.
 
         At most `batch` photos are held, or fewer as soon as they have 24 megapixels. Of one that cannot be read
         `error`, and a warning, says why.
@@ -237,6 +239,7 @@ class Predictor:
 
     def predict_faces(self, images: np.ndarray) -> np.ndarray:
         """Faces cut as those of FER2013, uint8 (N, 48, 48) -> probabilities (N, C), at the model's temperature."""
+        images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[1:] != (FACE_PX, FACE_PX):
             raise MmferError(
                 f"predict_faces: {images.dtype} {images.shape}, expected uint8 (N, {FACE_PX}, {FACE_PX}); "
@@ -255,7 +258,13 @@ class Predictor:
 
     def explain(self, face: Face | np.ndarray) -> Explanation:
         """What carried the decision on one face: a Face that `predict` found, or an image (48, 48) uint8."""
-        seen = self.see((face.image if isinstance(face, Face) else face)[None])
+        image = face.image if isinstance(face, Face) else face
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != (FACE_PX, FACE_PX):
+            given = type(image).__name__ + (f" of {image.dtype} {image.shape}" if hasattr(image, "shape") else "")
+            raise MmferError(
+                f"explain: {given}; give one face that `predict` found, or its image, uint8 ({FACE_PX}, {FACE_PX})"
+            )
+        seen = self.see(image[None])
         probabilities = self._predict(seen)[0]
         chosen = int(probabilities.argmax())
         return Explanation(
@@ -301,7 +310,7 @@ def check_weights(path: Path) -> Path:
     """
     if path == Path(path.name) and not path.exists() and (WEIGHTS.parent / path / "model.json").is_file():
         return WEIGHTS.parent / path
-    model = "name the folder of a trained network, which holds model.json, or an .onnx file"
+    model = "name the folder of a trained network, which holds model.json, an .onnx file, or fer2013_wide"
     if path.suffix.lower() == ".onnx" or any((path / name).is_file() for name in ("model.json", GRAPH)):
         return path
     if not path.exists():

@@ -49,6 +49,8 @@ def read_frames(capture: cv2.VideoCapture, name: str, every: int, file: str | No
         if pixels is not None:
             yield Picture(name, cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), number, round(seconds, 3), rate, length)
         number += 1
+    if not number and file and os.path.getsize(file) == 0:
+        raise MmferError(f"{name}: empty; copy or download it again")
     if not number:
         raise MmferError(f"{name}: no frame can be read; convert or copy it again")
     if lost or _lacks_frames(file, stated, number, steady):

@@ -140,6 +140,12 @@ def test_a_stream_answers_photos_as_they_come(photos):
     assert predictor.batches == [2, 2, 1]
 
 
+def test_a_stream_of_one_photo_has_its_faces_alone(photos):
+    for one in (str(photos / "c.png"), photos / "c.png", (photos / "c.png").read_bytes(), np.full((80, 120, 3), 250.0)):
+        image = one if not isinstance(one, np.ndarray) else one.astype(np.uint8)
+        assert [len(faces) for faces in stream(FakePredictor(), image, False, 8)] == [2]
+
+
 def test_a_stream_goes_on_after_what_is_no_photo_and_remembers_paths_alone(photos):
     images = [photos / "b.png", b"no photo", np.full((80, 120, 3), 250, np.uint8)]
     with pytest.warns(UserWarning, match="photo 1: not a photo that can be read"):

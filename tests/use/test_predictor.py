@@ -250,6 +250,24 @@ def test_what_is_no_face_image_is_refused(predictor):
         predictor.predict_faces(np.zeros((1, 48, 48), np.float32))
 
 
+def test_cut_faces_may_stand_in_a_list(rendered, predictor):
+    faces = rendered[0][:3]
+    np.testing.assert_array_equal(predictor.predict_faces(list(faces)), predictor.predict_faces(faces))
+
+
+@pytest.mark.parametrize("given", [[], None, np.zeros((1, 48, 48), np.uint8), np.zeros((48, 48), np.float32)])
+def test_what_is_not_one_face_is_not_explained(given, predictor):
+    with pytest.raises(MmferError, match=r"explain: .*; give one face that `predict` found, or its image"):
+        predictor.explain(given)
+
+
+def test_a_score_that_no_face_can_have_is_refused():
+    with pytest.raises(MmferError, match="min score 60: YuNet's scores run from 0 to 1"):
+        Predictor.load(min_score=60)
+    assert Predictor.load(min_score=1.0).search.min_score == 1
+    assert Predictor.load(min_score=1.5, detector="dlib").search.min_score == 1.5  # a margin, without a bound
+
+
 def test_onnx_weights_come_from_export(predictor, monkeypatch, tmp_path):
     opened = []
     monkeypatch.setattr("mmfer.use.predictor.load_onnx", lambda path: opened.append(path) or predictor.model)
@@ -356,7 +374,7 @@ def test_bgr_arrays_are_answered_as_their_rgb(rendered, predictor):
         ("ours", r"ours: a folder of models \(2\); name one of them, such as .*/ours/seed0"),
         ("", r"a folder of models \(2\); name one of them, such as .*/ours/seed0"),
         ("empty", "empty: no model.json there; name the folder of a trained network"),
-        ("nowhere", "nowhere: no such folder or file; name the folder"),
+        ("nowhere", "nowhere: no such folder or file; name the folder .* or fer2013_wide"),
         ("nowhere.onnx", "nowhere.onnx: not there; write it with"),
     ],
 )

@@ -24,11 +24,14 @@ def test_every_third_frame(video):
     np.testing.assert_allclose([frame.pixels.mean() for frame in frames], [0, 60, 120, 180], atol=4)
 
 
-@pytest.mark.parametrize("content", [b"", b"no video" * 100])
-def test_a_video_without_frames_is_told(tmp_path, content, capfd):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "empty; copy or download it again"), (b"no video" * 100, "no frame can be read; convert or copy it again")],
+)
+def test_a_video_without_frames_is_told(tmp_path, content, said, capfd):
     (tmp_path / "x.mp4").write_bytes(content)
     (fault,) = read_media([str(tmp_path / "x.mp4")])
-    assert fault.message == f"{tmp_path}/x.mp4: no frame can be read; convert or copy it again"
+    assert fault.message == f"{tmp_path}/x.mp4: {said}"
     assert capfd.readouterr().err == ""  # OpenCV's own messages would stand between ours
 
 
