@@ -5,6 +5,7 @@ all the same, for DVC sees only what stands there; each block of a data set hold
 """
 
 import difflib
+import reprlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,6 +24,9 @@ class Block(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+
+_SHOWN = reprlib.Repr()  # of a wrong value: a few aliases of YAML can stand for more than memory holds
+_SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Width = Annotated[int, Field(ge=1, le=2**16)]  # of a layer
@@ -374,7 +378,7 @@ def read_yaml(path: str | Path) -> Any:
 def check(model: type[Block], content: Any, where: str) -> Any:
     """Validate `content` against `model`; MmferError with one line that names all faults, each with its key."""
     if not isinstance(content, dict):
-        raise MmferError(f"{where}: a block of keys is expected, not {content!r}")
+        raise MmferError(f"{where}: a block of keys is expected, not {_SHOWN.repr(content)}")
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -395,7 +399,7 @@ def _fault(fault: Any, model: type[Block]) -> str:
     owner, keys = _owner(model, [str(part) for part in fault["loc"]])
     where = ".".join(keys)
     if keys[-1:] == ["[key]"]:
-        return f"{keys[0]}: {fault['input']!r} is no name; take letters, digits, _ and - (not first)"
+        return f"{keys[0]}: {_SHOWN.repr(fault['input'])} is no name; take letters, digits, _ and - (not first)"
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown key; {suggest(keys[-1], owner.model_fields)}"
     if fault["type"] == "missing":
@@ -405,7 +409,7 @@ def _fault(fault: Any, model: type[Block]) -> str:
     if fault["type"].startswith("union_tag"):
         return f"{where}.kind: take one of {', '.join(SOURCES)}"
     message = fault["msg"].removeprefix("Value error, ")
-    shown = "" if fault["type"] == "value_error" else f", not {fault['input']!r}"
+    shown = "" if fault["type"] == "value_error" else f", not {_SHOWN.repr(fault['input'])}"
     return f"{where}: {message[0].lower()}{message[1:]}{shown}"
 
 

@@ -80,7 +80,7 @@ def read_changed(source: str, changes: list[str]) -> Params:
             raise MmferError(f"--set {change}: give KEY=VALUE, as in defaults.train.epochs=3")
         try:
             block[last] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # as read_yaml
             raise MmferError(f"--set {change}: {' '.join(str(error).split())}; correct the value") from None
     return check(Params, content, source)
 

@@ -362,6 +362,17 @@ def test_what_is_no_parameter_file_is_refused(tmp_path, raw, message):
         read_params(tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize("place", ["- {bomb}", "defaults: {bomb}", "study: {{seed: {bomb}}}"])
+def test_aliases_that_stand_for_more_than_memory_holds_are_told_in_a_short_line(tmp_path, place):
+    bomb = "&a0 [x]"
+    for depth in range(30):  # each level ten times as much: 10^30 in all
+        bomb = f"&a{depth + 1} [{bomb}{f', *a{depth}' * 9}]"
+    (tmp_path / "params.yaml").write_text(place.format(bomb=bomb))
+    with pytest.raises(MmferError) as error:
+        read_params(tmp_path / "params.yaml")
+    assert len(str(error.value)) < 10_000
+
+
 def test_a_missing_parameter_file_is_named_with_a_remedy(tmp_path):
     with pytest.raises(MmferError, match=r"absent\.yaml: not found; run from the folder that holds dvc\.yaml"):
         read_params(tmp_path / "absent.yaml")

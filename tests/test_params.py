@@ -237,3 +237,9 @@ def test_without_a_name_the_sets_are_listed_with_their_remarks():
     listed = run().output
     assert all(f"{name}\n  " in listed for name in SETS)
     assert "110 minutes of two cores" in listed
+
+
+@pytest.mark.parametrize("value", ["2024-99-99", "!!int abc", "[" * 5000, "[1", "!!python/object:os.system x"])
+def test_a_value_that_is_no_yaml_is_refused_by_its_change(project, value):
+    with pytest.raises(MmferError, match=r"--set defaults.train.epochs=.*; correct the value"):
+        ready.read_changed("synthetic", [f"defaults.train.epochs={value}"])

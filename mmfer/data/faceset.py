@@ -181,7 +181,7 @@ def _damaged(folder: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise MmferError(f"{error.filename or folder / 'index.parquet'}: not found; {_remedy(folder)}") from None
-    except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+    except (ValueError, OSError, RecursionError) as error:  # pyarrow's ArrowInvalid is a ValueError
         raise MmferError(f"{folder}: faceset.json or index.parquet is damaged ({error}); {_remedy(folder)}") from None
 
 
@@ -195,8 +195,10 @@ def check_made_of(made: FaceSet, source: FaceSet) -> None:
 
 
 def params_of(made_by: dict[str, Any], stage: str) -> dict[str, Any]:
-    """The parameters of a stage among those that made a FaceSet."""
-    while made_by["stage"] != stage:
+    """The parameters of a stage among those that made a FaceSet; MmferError where it is none of these."""
+    while made_by.get("stage") != stage:
+        if not isinstance(made_by.get("from"), dict):
+            raise MmferError(f"made_by: the stage {stage} is not named there; make the faces, or the model, again")
         made_by = made_by["from"]
     return made_by["params"]
 

@@ -22,6 +22,7 @@ import lzma
 import math
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -143,7 +144,7 @@ def read_pack(pack: Path, data: Path) -> Head:
     parts = _read_parts(pack, HEAD, INDEX, IMAGES, *FLOATS)
     head = _read_head(parts[HEAD], pack)
     index = _read_index(parts, head, pack)
-    if not {*head.raw_columns, "kept"} <= set(index) or not {"from", "params"} <= set(head.made_by):
+    if not {*head.raw_columns} <= set(index) or not {"from", "params"} <= set(head.made_by):
         raise MmferError(
             f"{pack}: {HEAD} names columns or an origin that are not there; copy it again, or make it again"
         )
@@ -327,16 +328,24 @@ def _compressed(numbers: np.ndarray) -> bytes:
     return lzma.compress(np.ascontiguousarray(numbers).reshape(-1, 1).view(np.uint8).T.tobytes())
 
 
+@contextmanager
+def stored_zip(file: Path) -> Iterator[zipfile.ZipFile]:
+    """A zip whose parts are stored as they are; BadZipFile where to read each takes more memory than the file."""
+    with zipfile.ZipFile(file) as archive:
+        for part in archive.infolist():
+            if part.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile(f"{part.filename} is not stored as it is")
+        if sum(part.file_size for part in archive.infolist()) > file.stat().st_size:
+            raise zipfile.BadZipFile("its parts are longer than the file")
+        yield archive
+
+
 def _read_parts(pack: Path, *names: str) -> dict[str, bytes]:
     """Parts of a pack as they are stored; no more memory is taken than the file has bytes."""
     if not pack.is_file():
         raise MmferError(f"{pack}: not found; `mmfer pack` writes one")
-    size = pack.stat().st_size
     try:
-        with zipfile.ZipFile(pack) as archive:
-            for part in archive.infolist():
-                if part.compress_type != zipfile.ZIP_STORED or part.file_size > size:
-                    raise zipfile.BadZipFile(f"{part.filename} is not stored as it is")
+        with stored_zip(pack) as archive:
             return {name: archive.read(name) for name in names}
     except Exception as error:  # zipfile raises whatever the damage leads it to
         with pack.open("rb") as file:
@@ -347,7 +356,7 @@ def _read_parts(pack: Path, *names: str) -> dict[str, bytes]:
 def _read_head(content: bytes, pack: Path) -> Head:
     try:
         head = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         head = None
     version = head.get("format") if isinstance(head, dict) else None
     if version != FORMAT:
@@ -359,11 +368,20 @@ def _read_head(content: bytes, pack: Path) -> Head:
 
 def _read_index(parts: dict[str, bytes], head: Head, pack: Path) -> pd.DataFrame:
     _compare(INDEX, hashlib.sha256(parts[INDEX]), head, pack)
-    rows = pyarrow.parquet.read_metadata(io.BytesIO(parts[INDEX])).num_rows
-    # The coder spends more than a bit on every face, so that no head can claim much that the file does not hold.
-    if rows != head.rows or rows > 8 * len(parts[IMAGES]):
-        raise MmferError(f"{pack}: {HEAD} claims {head.rows:,} faces, which the file does not hold; make it again")
-    return pd.read_parquet(io.BytesIO(parts[INDEX]))
+    try:
+        rows = pyarrow.parquet.read_metadata(io.BytesIO(parts[INDEX])).num_rows
+        # The coder spends more than a bit on every face, so that no head can claim much that the file does not hold.
+        if rows != head.rows or rows > 8 * len(parts[IMAGES]):
+            raise MmferError(f"{pack}: {HEAD} claims {head.rows:,} faces, which the file does not hold; make it again")
+        index = pd.read_parquet(io.BytesIO(parts[INDEX]))
+    except MmferError:
+        raise
+    except Exception as error:  # pyarrow and pandas each have their own
+        raise MmferError(f"{pack}: {INDEX}: damaged ({error}); make the pack again") from None
+    types = {name: str(index[name].dtype) for name in ("label", "kept") if name in index}
+    if types != {"label": "int8", "kept": "bool"}:
+        raise MmferError(f"{pack}: {INDEX}: columns of types {types}, int8 and bool expected; make the pack again")
+    return index
 
 
 def _floats(code: bytes, name: str, shape: tuple[int, ...], pack: Path) -> np.ndarray:

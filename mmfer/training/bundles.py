@@ -4,17 +4,17 @@ The train stage looks for runs in .checkpoints: a model that is unpacked there c
 data, parameters and code that the stage would train with. Weights that are larger than a zip lie in several, in pieces.
 """
 
-import json
 import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmfer.config import Params
-from mmfer.data.sources.archives import DAMAGE
+from mmfer.config import Params, check
 from mmfer.errors import MmferError
+from mmfer.face.pack import stored_zip
 from mmfer.files import new_file, new_folder
+from mmfer.training.facts import Facts, read_facts
 from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, holds_run, model_name
 from mmfer.training.runs import ELSEWHERE
 from mmfer.training.train import Training, plan
@@ -23,8 +23,19 @@ RUN = "[0-9a-f]{24}"  # names of runs
 WEIGHTS = (NETWORK, ESTIMATOR)
 LIGHT = (HISTORY, "model.json")  # what else a model's folder has
 FILES = WEIGHTS + LIGHT
-INSIDE = re.compile(rf"({RUN})/({'|'.join(map(re.escape, FILES))})(?:\.([1-9]\d*)of(\d+))?")  # a name in a zip
+INSIDE = re.compile(
+    rf"({RUN})/({'|'.join(map(re.escape, FILES))})(?:\.([1-9][0-9]{{0,5}})of([0-9]{{1,6}}))?"
+)  # a name in a zip
 HEADS = 512  # bytes that the two heads of a file take in a zip, at most
+
+
+class Trained(Facts):
+    """What the model.json of a run holds, beside what any model's does."""
+
+    run: str
+    fold: int
+    seed: int
+    train: dict[str, Any]
 
 
 class Piece(NamedTuple):
@@ -88,9 +99,14 @@ def unpack(sources: list[Path], target: Path) -> list[dict[str, Any]]:
         with new_folder(target / run) as folder:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
+            try:
+                facts = read_facts(folder)
+                check(Trained, facts, run)
+            except MmferError as error:
+                raise MmferError(f"{', '.join(map(str, sources))}: {run}: damaged ({error}); bring it again") from None
             if not holds_run(folder, run):
                 raise MmferError(f"{', '.join(map(str, sources))}: {run}: damaged; bring it again")
-        found.append(json.loads(files["model.json"]))
+        found.append(facts)
     if not found:
         named = ", ".join(map(str, sources))
         raise MmferError(f"{named}: no models there; give the folder of `mmfer train --out`, or all zips of --zips")
@@ -159,9 +175,9 @@ def _read(source: Path, name: str) -> bytes:
 
 def _zip(source: Path, read: Callable[[zipfile.ZipFile], Any]) -> Any:
     try:
-        with zipfile.ZipFile(source) as archive:
+        with stored_zip(source) as archive:
             return read(archive)
-    except (*DAMAGE, OSError) as error:
+    except Exception as error:  # zipfile raises whatever the damage leads it to
         raise MmferError(f"{source}: damaged ({error}); bring it again") from None
 
 

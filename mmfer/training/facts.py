@@ -19,6 +19,22 @@ class Prepared(Block):
     params: dict[str, Any]
 
 
+class Sets(Block):
+    """From which probability on a class is among the candidates."""
+
+    model_config = ConfigDict(extra="allow")
+    least: float = Field(ge=0, le=1)
+
+
+class Result(Block):
+    """What answers are made with, of that which training found; mmfer.training.calibration says what it is."""
+
+    model_config = ConfigDict(extra="allow")
+    temperature: float = Field(1.0, ge=0.01, le=100)
+    temperature_rise: float = Field(0.0, ge=-10, le=10)
+    sets: Sets | None = None
+
+
 class Facts(Block):
     """What model.json has to hold for a model to be used."""
 
@@ -29,6 +45,7 @@ class Facts(Block):
     dataset: str
     classes: list[str] = Field(min_length=2)
     made_by: Prepared
+    result: Result = Result(temperature=1.0, temperature_rise=0.0)
     files: str = Field(description="sha256 of the other files")
 
 

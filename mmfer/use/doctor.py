@@ -202,11 +202,14 @@ def dvc_state() -> Finding:
         return Finding("-", f"`dvc status` takes more than {PATIENCE_S} s; run it yourself to see")
     if "not inside of a DVC repository" in done.stderr:
         return Finding("-", f"{Path.cwd()}: not in a DVC project")
-    if "lock" in done.stderr.lower():
+    if "acquire lock" in done.stderr or "is busy" in done.stderr:  # a damaged dvc.lock is something else
         return Finding("-", "another DVC process is at work here (it holds the lock); its run is not disturbed")
     if done.returncode:
-        reason = done.stderr.strip().splitlines()[0]
-        return Finding("FAIL", f"{reason}; see `dvc status -v`")
+        reason = (done.stderr.strip().splitlines() or [f"`dvc status` ends with code {done.returncode}"])[0]
+        remedy = (
+            "take back the last whole one: `git checkout dvc.lock`" if "dvc.lock" in reason else "see `dvc status -v`"
+        )
+        return Finding("FAIL", f"{reason}; {remedy}")
     changed = list(json.loads(done.stdout))
     if not changed:
         return Finding("ok", "everything is up to date")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from mmfer.errors import MmferError
-from mmfer.use.photos import Picture, decode, displayed, read_photo
+from mmfer.use.photos import Picture, decode, displayed, orientation, read_photo
 from mmfer.use.pixels import to_rgb
 from mmfer.use.videos import VIDEOS
 
@@ -124,10 +124,15 @@ def data_url(url: str, name: str) -> bytes:
 
 
 def _pixels(image: Image.Image, name: str) -> np.ndarray:
+    if not all(image.size):
+        raise MmferError(f"{name}: {image.size[0]} x {image.size[1]} pixels; give a photo that has some")
     try:
-        return displayed(image)
-    except OSError as error:  # opened, and not read until now
+        image.load()  # opened, and maybe not read until now
+    except OSError as error:
         raise MmferError(f"{name}: truncated or damaged ({error}); copy or download it again") from None
+    except (ValueError, AssertionError):  # what Pillow has for an image whose file was closed, the latter by a `with`
+        raise MmferError(f"{name}: its file was closed before it was read; give its path, or load() it first") from None
+    return displayed(image, orientation(image))
 
 
 def _as_array(image: Any) -> np.ndarray | None:

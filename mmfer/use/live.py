@@ -25,7 +25,7 @@ PATIENCE = 10.0  # seconds without an answer, or without a frame
 
 def camera_of(text: str) -> int | str:
     """What --camera names: a number or an address; MmferError where it is neither."""
-    if text.isdecimal() and text.isascii():
+    if re.fullmatch(r"[0-9]{1,9}", text):  # more, OpenCV cannot take
         return int(text)
     if ADDRESS.fullmatch(text):
         return text

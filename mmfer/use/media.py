@@ -14,7 +14,7 @@ from pathlib import Path
 from mmfer.errors import MmferError
 from mmfer.files import files_below
 from mmfer.use.live import ADDRESS, name_of, read_camera
-from mmfer.use.photos import Picture, decode, read_photo
+from mmfer.use.photos import MAX_BYTES, Picture, decode, read_photo
 from mmfer.use.videos import VIDEOS, read_video
 
 PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
@@ -83,7 +83,7 @@ def _read_source(source: str, every: int) -> Iterator[Picture | Fault]:
         return
     try:
         if source == STDIN:
-            yield replace(decode(sys.stdin.buffer.read(), "standard input"), source=STDIN)
+            yield replace(decode(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input"), source=STDIN)
         else:
             yield _read_photo(Path(source))
     except MmferError as error:

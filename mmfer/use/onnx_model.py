@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from mmfer.config import check
 from mmfer.errors import MmferError
+from mmfer.training.facts import Facts
 
 FACTS = "mmfer.facts.1"  # metadata key of the facts; another number where other facts would be expected
 PACKAGE = Path(__file__).parents[1]
@@ -83,6 +85,7 @@ def load_onnx(path: Path, threads: int = 2) -> OnnxModel:
     inputs = {node.name: node.type for node in session.get_inputs()}
     if outputs.get(OUTPUT) != len(facts.get("classes", [])) or not (inputs.items() <= INPUTS.items() and inputs):
         raise MmferError(f"{path}: its graph and what it says of itself do not agree; export the model again")
+    check(Facts, facts, str(path))
     return OnnxModel(facts, session, path, threads)
 
 

@@ -5,19 +5,22 @@ Photos are known by their content, not their names; of an animation the first pi
 
 import io
 import logging
+import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import (
     BmpImagePlugin,
+    ExifTags,
     GifImagePlugin,
     Image,
-    ImageOps,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
@@ -31,6 +34,7 @@ from PIL import (
 from mmfer.errors import MmferError, install
 from mmfer.use.pixels import deep_grey, to_eight_bits, to_rgb
 
+MAX_BYTES = 2**30  # of a file: 80 megapixels of four times 16 bits have 0.6 GiB without any compression
 MAX_PIXELS = 80_000_000  # that are decoded
 MAX_JPEG = 250_000_000  # pixels of a JPEG, which is decoded at a half, a quarter or an eighth of its size
 READERS = (  # not EPS: Pillow runs a program for it
@@ -49,8 +53,15 @@ FORMATS = tuple(reader.format for reader in READERS) + (
 JPEG, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 JXL = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
+_TURN = Image.Transpose
+TURNS = {  # of what EXIF calls an orientation; 1 is as it lies
+    **{2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE},
+    **{6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90},
+}
 FILLINGS = (b"\x00" * 4096, b"\x55" * 4096)  # as if more of a JPEG's picture followed
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what is wrong with a photo stands in its MmferError
+_decoding, _counting = [0], threading.Lock()  # threads that decode
+_silence = ExitStack()  # closed by the last of them
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,8 @@ def read_photo(path: Path) -> Picture:
     try:
         if path.exists() and not path.is_file():  # a pipe or device may never end
             raise MmferError(f"{path}: no file; name a photo, or give `-` to read it from standard input")
+        if path.stat().st_size > MAX_BYTES:
+            raise MmferError(f"{path}: {_too_long()}")
         content = path.read_bytes()
     except FileNotFoundError:
         raise MmferError(f"{path}: no such file; correct the path") from None
@@ -103,9 +116,10 @@ def decode(content: bytes, name: str, most: int | None = None) -> Picture:
     """
     if not content:
         raise MmferError(f"{name}: empty; copy or download it again")
+    if len(content) > MAX_BYTES:
+        raise MmferError(f"{name}: {_too_long()}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large and of half broken photos; they are refused or read below
+        with _without_warnings():  # of large and of half broken photos; they are refused or read below
             return _decode(content, name, most)
     except MmferError:
         raise
@@ -117,6 +131,27 @@ def decode(content: bytes, name: str, most: int | None = None) -> Picture:
         raise MmferError(f"{name}: truncated or damaged ({error}); copy or download it again") from None
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """No warnings while any thread is here: if each restored what it found, the silence of another one could stay."""
+    with _counting:
+        if not _decoding[0]:
+            _silence.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+        _decoding[0] += 1
+    try:
+        yield
+    finally:
+        with _counting:
+            _decoding[0] -= 1
+            if not _decoding[0]:
+                _silence.close()
+
+
+def _too_long() -> str:
+    return f"more than {MAX_BYTES:,} bytes; convert it, or scale it down"
+
+
 def _decode(content: bytes, name: str, most: int | None) -> Picture:
     with _open(content) as image:
         (width, height), jpeg = image.size, isinstance(image, JpegImagePlugin.JpegImageFile)
@@ -125,7 +160,8 @@ def _decode(content: bytes, name: str, most: int | None) -> Picture:
             raise MmferError(f"{name}: {width} x {height} is more than {limit:,} pixels; scale it down")
         _draft(image)
         deep = ";16" in str(image.tile) and not image.mode.startswith("I")  # of which Pillow keeps the upper 8 bits
-        pixels = displayed(_deep_colours(content, image.getexif()) if deep else _loaded(image, content))
+        whole = _loaded(image, content) if not deep or image.format == "PNG" else image  # OpenCV shows a part of a PNG
+        pixels = displayed(_deep_colours(content) if deep else whole, orientation(whole))
     if width * height <= MAX_PIXELS:
         return Picture(name, pixels)
     turned = (pixels.shape[1] > pixels.shape[0]) != (width > height)
@@ -174,9 +210,17 @@ def _draft(image: Image.Image) -> None:
         image.draft(None, (width // factor, height // factor))
 
 
-def displayed(image: Image.Image) -> np.ndarray:
-    """Pixels (H, W, 3) uint8 of a Pillow image, turned as EXIF says, what is transparent white."""
-    turned = ImageOps.exif_transpose(image)
+def orientation(image: Image.Image) -> Any:
+    """How EXIF says that a Pillow image is turned; 1, as it lies, where that cannot be read."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # whatever the damage leads Pillow to: the pixels are none of it
+        return 1
+
+
+def displayed(image: Image.Image, turn: Any) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 of a Pillow image, turned as EXIF calls it, what is transparent white."""
+    turned = image.transpose(TURNS[turn]) if turn in TURNS else image
     if turned.mode.startswith(("I", "F")):  # 16 and 32 bit
         return to_rgb(deep_grey(np.asarray(turned)))
     if turned.has_transparency_data:
@@ -186,16 +230,14 @@ def displayed(image: Image.Image) -> np.ndarray:
     return np.asarray(turned.convert("RGB"))
 
 
-def _deep_colours(content: bytes, exif: Image.Exif) -> Image.Image:
+def _deep_colours(content: bytes) -> Image.Image:
     """A picture of 16 bits a colour -> one of 8."""
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     levels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if levels is None:
         raise OSError("16 bits a colour cannot be decoded")
     colours, alpha = to_eight_bits(levels[..., 2::-1]), to_eight_bits(levels[..., 3:])
-    image = Image.fromarray(np.concatenate([colours, alpha], axis=2))
-    image.getexif().update(exif)
-    return image
+    return Image.fromarray(np.concatenate([colours, alpha], axis=2))
 
 
 def _loaded(image: Image.Image, content: bytes) -> Image.Image:

@@ -9,6 +9,7 @@ torch does; torch is needed for other folders, and to explain.
 """
 
 import copy
+import math
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mmfer.config import FACE_PX, CleanParams, ExtractParams
+from mmfer.config import FACE_PX, CleanParams, ExtractParams, check
 from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, absent
 from mmfer.face.detectors import DETECTORS, prepare_detector
@@ -123,8 +124,8 @@ class Predictor:
         result = model.facts.get("result", {})
         self._terms, self._sets = terms_of(result), result.get("sets")
         made_by = model.facts["made_by"]
-        self._extract = ExtractParams(**params_of(made_by, "extract"))
-        self._clean = CleanParams(**params_of(made_by, "clean"))
+        self._extract = check(ExtractParams, params_of(made_by, "extract"), "model.json: extract")
+        self._clean = check(CleanParams, params_of(made_by, "clean"), "model.json: clean")
 
     @classmethod
     def load(
@@ -144,8 +145,9 @@ class Predictor:
         """
         path = WEIGHTS if path is None else check_weights(Path(path))
         search = Search(ready_detector(detector), min_score, min_pixels)
-        if search.detector == "yunet" and (min_score or 0) > 1:
-            raise MmferError(f"min score {min_score:g}: YuNet's scores run from 0 to 1; take one between them")
+        if math.isnan(min_score or 0) or (search.detector == "yunet" and not 0 <= (min_score or 0) <= 1):
+            scores = "YuNet's scores run from 0 to 1, dlib's mostly from -1 to 3"
+            raise MmferError(f"min score {min_score:g}: {scores}; take one between them")
         if path.suffix.lower() == ".onnx":
             return cls(load_onnx(path), None, workers, search)
         if (path / GRAPH).exists():

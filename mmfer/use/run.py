@@ -74,7 +74,7 @@ def _deliver(
                 out(item, faces)
                 if isinstance(item, Fault):
                     faults += 1
-                    print(f"error: {item.message}", file=sys.stderr, flush=True)
+                    print(f"error: {' '.join(item.message.split())}", file=sys.stderr, flush=True)  # names may break it
             if isinstance(item, Summary) and timeline:
                 drawn += 1
                 draw(item.timeline, item.told["first"], item.source, numbered(timeline, drawn))

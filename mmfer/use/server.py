@@ -35,6 +35,7 @@ from mmfer.use.output import as_dict
 from mmfer.use.photos import Picture, decode
 from mmfer.use.predictor import Predictor
 
+LONGEST_S = 3600  # that the end waits for answers
 RETRY_S = 2  # after which a client that was turned away may ask again
 
 
@@ -125,7 +126,7 @@ def serve(predictor: Predictor, listening: socket.socket, limits: Limits) -> Non
         ws="none",
         lifespan="off",
         server_header=False,
-        timeout_graceful_shutdown=round(limits.seconds),
+        timeout_graceful_shutdown=round(min(limits.seconds, LONGEST_S)),
     )
     uvicorn.Server(config).run(sockets=[listening])
 

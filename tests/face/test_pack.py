@@ -280,6 +280,7 @@ def flip(content):
         ("transforms", lambda code: code[:-40], "transforms"),
         ("pack.json", lambda head: b"[]", "a pack of format None, this mmfer opens 3; pack and open with one version"),
         ("pack.json", lambda head: b"\xff{", "a pack of format None"),
+        ("pack.json", lambda head: b"[" * 200_000, "a pack of format None"),
         (
             "pack.json",
             lambda head: head.replace(b'"format": 3', b'"format": 1'),
@@ -297,6 +298,32 @@ def flip(content):
 )
 def test_a_part_that_is_not_what_was_packed_is_named(packed, tmp_path, part, change, message):
     refused(changed_pack(packed, tmp_path / "p", spoil(part, change)), tmp_path, message)
+
+
+def other_index(change):
+    """Change the index and its digest too, as only who means harm does."""
+
+    def changed(parts):
+        head = json.loads(parts["pack.json"])
+        parts["index.parquet"] = change(parts["index.parquet"])
+        head["sha256"]["index.parquet"] = hashlib.sha256(parts["index.parquet"]).hexdigest()
+        parts["pack.json"] = json.dumps(head).encode()
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: b"PAR1 no table PAR1",
+        *(
+            lambda content, new=new: pd.read_parquet(io.BytesIO(content)).assign(**new).to_parquet(index=False)
+            for new in ({"kept": "x"}, {"kept": None}, {"kept": 7}, {"label": "x"}, {"label": np.nan})
+        ),
+    ],
+)
+def test_an_index_that_is_no_table_of_faces_is_refused_although_its_digest_is_right(packed, tmp_path, change):
+    refused(changed_pack(packed, tmp_path / "p", other_index(change)), tmp_path, "index.parquet: (damaged|columns)")
 
 
 def claim(rows):
@@ -340,7 +367,7 @@ def test_a_zip_that_is_compressed_or_whose_parts_are_longer_than_itself_is_refus
     with zipfile.ZipFile(tmp_path / "p", "w") as archive:
         archive.writestr("pack.json", b"{}")
         archive.infolist()[0].file_size = archive.infolist()[0].compress_size = 2**31
-    refused(tmp_path / "p", tmp_path, "pack.json is not stored as it is")
+    refused(tmp_path / "p", tmp_path, "its parts are longer than the file")
 
 
 def test_lzma_that_unfolds_without_end_is_cut_at_the_size_that_the_rows_take(packed, tmp_path, memory):

@@ -1,5 +1,7 @@
 """Trainings away from the pipeline: order, resumes, shared lists, faults, and the way home."""
 
+import hashlib
+import io
 import json
 import os
 import shutil
@@ -297,6 +299,61 @@ def test_what_was_trained_elsewhere_is_the_train_stages(home, trained, tmp_path)
 
 def _facts(folder):
     return json.loads((folder / "model.json").read_text())
+
+
+RUN = "a" * 24
+WEIGHTS = b"weights"
+
+
+def zipped(model_json, weights=f"{RUN}/model.safetensors", **options):
+    """A zip of one model, as an attacker could make it."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", **options) as archive:
+        archive.writestr(f"{RUN}/model.json", model_json if isinstance(model_json, bytes) else json.dumps(model_json))
+        archive.writestr(weights, WEIGHTS)
+    return file.getvalue()
+
+
+def encrypted(content):
+    """A zip whose members say that they are encrypted."""
+    marked = bytearray(content)
+    for head, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        place = marked.find(head)
+        while place >= 0:
+            marked[place + flags] |= 1
+            place = marked.find(head, place + 4)
+    return bytes(marked)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        zipped([]),
+        zipped(b"[" * 200_000),
+        zipped({}),
+        zipped({"run": RUN, "files": hashlib.sha256(WEIGHTS).hexdigest()}),
+        zipped({}, f"{RUN}/model.safetensors.1of{'9' * 5000}"),
+        zipped({}, compression=zipfile.ZIP_DEFLATED),  # so might a bomb be
+        encrypted(zipped({})),
+    ],
+    ids=["list", "deep", "empty", "bare", "digits", "compressed", "encrypted"],
+)
+def test_a_hostile_zip_of_models_is_refused_in_a_line_and_nothing_of_it_stays(content, tmp_path):
+    (tmp_path / "models.zip").write_bytes(content)
+    with pytest.raises(MmferError, match=r"models\.zip: "):
+        bundles.unpack([tmp_path / "models.zip"], tmp_path / "in")
+    assert not list(tmp_path.glob("in/*"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("fold", "x"), ("seed", None), ("train", []), ("dataset", []), ("params", 3), ("made_by", {})]
+)
+def test_a_model_whose_facts_are_of_another_kind_is_not_unpacked(trained, tmp_path, key, value):
+    (model, *_) = bundles._models(trained[0])
+    file = shutil.copytree(model, tmp_path / "changed" / model.name) / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(MmferError, match=rf"{model.name}: damaged \(.*{key}"):
+        bundles.unpack([tmp_path / "changed"], tmp_path / "in")
 
 
 def test_unpack_says_why_a_model_does_not_fit(home, trained, tmp_path):

@@ -1,11 +1,14 @@
 """Annotated copies of videos: each frame for as long as it was shown, and the sound of the original."""
 
+import resource
+import signal
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mmfer.errors import MmferError
 from mmfer.use import copies
 from mmfer.use.copies import Copies
 from mmfer.use.photos import Picture
@@ -90,3 +93,41 @@ def test_what_the_copies_lack_is_said_once(tmp_path, monkeypatch):
     made = drawn(tmp_path / "out", [frame(0, 0.0, 0, str(tmp_path / name)) for name in ("a.mp4", "b.mp4")])
     assert made.notes == ["copies of videos have no sound: ffmpeg is not installed"]
     assert len(made.written) == 2
+
+
+@pytest.mark.parametrize("letter", ["n", "\u9854"])
+def test_names_as_long_as_a_file_system_allows_have_copies(tmp_path, letter):
+    name = letter * (250 // len(letter.encode())) + ".png"
+    made = Copies(tmp_path)
+    with made:
+        for source in (name, "a" + name[:-5] + ".png", name):
+            made.add(Picture(source, np.zeros((8, 8, 3), np.uint8)), [])
+    assert len(list(tmp_path.iterdir())) == 3
+    assert all(path.name.endswith(".faces.jpg") for path in made.written)
+
+
+def test_a_photo_wider_than_a_jpeg_can_be_has_no_copy_and_it_is_said(tmp_path):
+    with Copies(tmp_path) as made:
+        made.add(Picture("wide.png", np.zeros((2, 65_501, 3), np.uint8)), [])
+        made.add(Picture("small.png", np.zeros((2, 60, 3), np.uint8)), [])
+    assert made.notes == ["wide.png: no copy, for a JPEG has at most 65,500 pixels a side"]
+    assert [path.name for path in tmp_path.iterdir()] == ["small.faces.jpg"]
+
+
+@pytest.fixture
+def full_disk():
+    """No file may become longer than 20,000 bytes."""
+    before, heard = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, heard)
+
+
+@pytest.mark.parametrize("number", [None, 0])
+def test_a_full_disk_leaves_no_half_copy(tmp_path, rng, full_disk, number, capfd):
+    noise = Picture("v.mp4", rng.integers(0, 256, (240, 320, 3), dtype=np.uint8), number, number, 10.0)
+    with pytest.raises((OSError, MmferError), match=r"File too large|the copy of v\.mp4 is not whole; free space"):
+        drawn(tmp_path, [noise])
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""

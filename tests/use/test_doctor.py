@@ -172,6 +172,13 @@ def test_a_folder_without_a_project_has_no_dvc_state(tmp_path):
         ((0, json.dumps({"train": [], "evaluate": []})), "-", "out of date: train, evaluate; `dvc repro` runs them"),
         ((0, json.dumps(dict.fromkeys("abcde"))), "-", "out of date: a, b, c and 2 more; `dvc repro` runs them"),
         ((255, "", "ERROR: Unable to acquire lock."), "-", "another DVC process is at work here"),
+        ((255, "", "ERROR: './a' is busy, it is being blocked by:"), "-", "another DVC process is at work here"),
+        (  # as DVC 3.67 says it of one that a kill left empty
+            (1, "", "'./dvc.lock' validation failed.\n\nrequired key not provided, in schema"),
+            "FAIL",
+            "'./dvc.lock' validation failed.; take back the last whole one: `git checkout dvc.lock`",
+        ),
+        ((1, ""), "FAIL", "`dvc status` ends with code 1; see"),
         ((255, "", "ERROR: './dvc.yaml' is invalid.\nmore"), "FAIL", "ERROR: './dvc.yaml' is invalid.; see"),
     ],
 )

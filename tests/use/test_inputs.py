@@ -61,6 +61,12 @@ def closed():
     return file
 
 
+def closed_image():
+    """What is left of an image of Pillow after the block in which it was open."""
+    with Image.open(io.BytesIO(encode(np.zeros((4, 4, 3), np.uint8)))) as image:
+        return image
+
+
 def written(pixels):
     """A buffer that was just written, at its end."""
     buffer = io.BytesIO()
@@ -135,6 +141,8 @@ def test_an_image_of_pillow_is_turned_as_its_exif_says(colours):
         (Path("/"), "/: a folder or video, not one photo; `table` takes it"),
         ("clip.MP4", "clip.MP4: a folder or video, not one photo"),
         ("https://example.org/a.jpg", "https://example.org/a.jpg: an address; download the photo"),
+        (closed_image(), "photo 3: its file was closed before it was read; give its path"),
+        (Image.new("RGB", (0, 5)), "photo 3: 0 x 5 pixels; give a photo that has some"),
         (closed(), r"photo 3: the file cannot be read \(I/O operation on closed file"),
         (io.TextIOWrapper(io.BytesIO(b"\xff")), r"photo 3: the file cannot be read \('utf-8' codec"),
     ],

@@ -107,7 +107,7 @@ def read(source, every=1):
 def test_a_camera_is_named_by_a_number_or_an_address():
     assert [camera_of("0"), camera_of("12")] == [0, 12]
     assert camera_of("rtsp://u:p@10.0.0.1:554/live?x=1") == "rtsp://u:p@10.0.0.1:554/live?x=1"
-    for text in ("-1", "", "front", "file:///etc/passwd", "concat:a|b", "http://"):
+    for text in ("-1", "", "front", "file:///etc/passwd", "concat:a|b", "http://", "9999999999"):
         with pytest.raises(MmferError, match=f"--camera {text}".replace("|", r"\|")):
             camera_of(text)
 

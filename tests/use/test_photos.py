@@ -2,6 +2,9 @@
 
 import base64
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -235,3 +238,40 @@ def test_pillows_own_limit_keeps_no_large_jpeg_out_and_ours_does(jpeg, monkeypat
     monkeypatch.setattr("mmfer.use.photos.MAX_JPEG", 119_999)
     with pytest.raises(MmferError, match="x: 400 x 300 is more than 119,999 pixels; scale it down"):
         decode(jpeg, "x")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_exif_that_cannot_be_read_turns_nothing(colours, kind):
+    plain = decode(encode(colours, kind), "x").pixels
+    content = encode(colours, kind, exif=b"Exif\0\0no TIFF")
+    assert (decode(content, "x").pixels == plain).all()
+
+
+def test_threads_that_decode_leave_the_warnings_as_they_were(colours):
+    content, before = encode(colours), list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: decode(content, "x"), range(400)))
+    assert list(warnings.filters) == before
+
+
+def test_warnings_are_as_before_after_a_fault(colours):
+    before = list(warnings.filters)
+    with pytest.raises(MmferError):
+        decode(encode(colours)[:60], "x")
+    assert list(warnings.filters) == before
+
+
+def test_a_file_of_more_bytes_than_a_photo_can_have_is_not_read(tmp_path, monkeypatch):
+    with (tmp_path / "disk.jpg").open("wb") as file:
+        file.truncate(photos.MAX_BYTES + 1)  # of zeros that take no room
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
+    with pytest.raises(MmferError, match=r"disk\.jpg: more than 1,073,741,824 bytes; convert it"):
+        read_photo(tmp_path / "disk.jpg")
+
+
+def test_more_bytes_than_a_photo_can_have_are_not_decoded(colours, monkeypatch):
+    content = encode(colours)
+    monkeypatch.setattr(photos, "MAX_BYTES", len(content))
+    assert (decode(content, "x").pixels == colours).all()
+    with pytest.raises(MmferError, match="x: more than"):
+        decode(content + b"x", "x")

@@ -261,9 +261,13 @@ def test_what_is_not_one_face_is_not_explained(given, predictor):
         predictor.explain(given)
 
 
-def test_a_score_that_no_face_can_have_is_refused():
-    with pytest.raises(MmferError, match="min score 60: YuNet's scores run from 0 to 1"):
-        Predictor.load(min_score=60)
+@pytest.mark.parametrize(("least", "detector"), [(60, None), (-0.5, "yunet"), (np.nan, "yunet"), (np.nan, "dlib")])
+def test_a_score_that_no_face_can_have_is_refused(least, detector):
+    with pytest.raises(MmferError, match=f"min score {least:g}: YuNet's scores run from 0 to 1"):
+        Predictor.load(min_score=least, detector=detector)
+
+
+def test_scores_at_the_bounds_and_margins_of_dlib_are_taken():
     assert Predictor.load(min_score=1.0).search.min_score == 1
     assert Predictor.load(min_score=1.5, detector="dlib").search.min_score == 1.5  # a margin, without a bound
 

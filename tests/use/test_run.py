@@ -195,3 +195,9 @@ def test_bars_of_videos_that_follow_each_other_start_anew(monkeypatch):
             moved_on(one)
     assert "v.mp4: 100%" in sys.stderr.getvalue()
     assert "\r2 pictures [" in sys.stderr.getvalue()
+
+
+def test_a_fault_is_one_line_whatever_the_name_of_its_file(run, tmp_path):
+    (tmp_path / "a\nerror: b.jpg").write_bytes(b"x")
+    (line,) = run(tmp_path / "a\nerror: b.jpg").stderr.splitlines()
+    assert "a error: b.jpg: not a photo" in line

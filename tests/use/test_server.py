@@ -437,3 +437,10 @@ def test_the_command_answers_until_it_is_told_to_end(rendered):
         _, log = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "Traceback" not in log
+
+
+def test_no_bound_on_the_time_of_an_answer_is_taken(monkeypatch):
+    configs = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, **_: configs.append(self.config))
+    server.serve(FakePredictor(), None, Limits(seconds=float("inf")))
+    assert configs[0].timeout_graceful_shutdown == server.LONGEST_S
