@@ -4,7 +4,6 @@ dlib's detector sees the images at the size that clean shows them, enlarged befo
 that it found, or the frame. Seconds of one face.
 """
 
-import importlib.util
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +19,7 @@ from mmfer.data.duplicates import mark_duplicates
 from mmfer.data.faceset import new_faceset, write_array
 from mmfer.data.synthetic.faces import read_synthetic
 from mmfer.face.clean import write_clean
-from mmfer.face.shape_predictor import MODEL
+from mmfer.face.shape_predictor import model_file
 
 
 def enlarged(faces: np.ndarray, params: CleanParams) -> np.ndarray:
@@ -33,9 +32,7 @@ def enlarged(faces: np.ndarray, params: CleanParams) -> np.ndarray:
 
 def by_dlib(images: np.ndarray, params: CleanParams) -> None:
     """Detector and predictor on one image after the other."""
-    package = importlib.util.find_spec("face_recognition_models")
-    predictor = dlib.shape_predictor(str(Path(package.submodule_search_locations[0], "models", MODEL)))
-    detector = dlib.get_frontal_face_detector()
+    predictor, detector = dlib.shape_predictor(str(model_file())), dlib.get_frontal_face_detector()
     border, side = params.border_px, params.detect_px
     frame = dlib.rectangle(border, border, border + side - 1, border + side - 1)
     for image in images:

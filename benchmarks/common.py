@@ -76,8 +76,13 @@ def run(measure: Callable[[bool], dict[str, Any]], title: str | None) -> None:
     parser = argparse.ArgumentParser(description=title, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="toy sizes, in seconds: the figures mean nothing")
     quick = parser.parse_args().quick
+    print_result(lambda: measure(quick), quick)
+
+
+def print_result(measure: Callable[[], dict[str, Any]], quick: bool) -> None:
+    """Measure, and print what was found as JSON, after where, when and for how long."""
     facts, start = machine(), time.time()
-    result = measure(quick)
+    result = measure()
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(start))
     spent = {"when_utc": when, "seconds": round(time.time() - start, 1), "quick": quick}
     print(json.dumps({"machine": facts} | spent | result, indent=1))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from benchmarks.common import machine
+from benchmarks.common import print_result
 from mmfer.data.synthetic.expressions import EXPRESSIONS, sample_units
 from mmfer.data.synthetic.faces import draw_head
 from mmfer.data.synthetic.people import sample_person
@@ -189,10 +189,7 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, help="a file of scenes that were counted, which this run adds to")
     parser.add_argument("--quick", action="store_true", help="two scenes")
     options = parser.parse_args()
-    facts, start = machine(), time.time()
-    result = measure(2 if options.quick else options.scenes, options.kept)
-    spent = {"when_utc": time.strftime("%Y-%m-%d %H:%M", time.gmtime(start)), "quick": options.quick}
-    print(json.dumps({"machine": facts} | spent | result, indent=1))
+    print_result(lambda: measure(2 if options.quick else options.scenes, options.kept), options.quick)
 
 
 if __name__ == "__main__":

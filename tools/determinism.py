@@ -52,11 +52,9 @@ def train(folder: Path, precision: str) -> None:
     from mmfer.config import AugmentParams, CleanParams, ExtractParams, HideParams, SyntheticSource, TrainParams
     from mmfer.data.download import write_raw
     from mmfer.data.faceset import open_faceset
-    from mmfer.face.augment import write_augmented
     from mmfer.face.clean import write_clean
-    from mmfer.face.extract import write_features
-    from mmfer.face.hide import write_hidden
     from mmfer.face.prepare import stored_rows
+    from mmfer.training.campaign import make_features
     from mmfer.training.models import load_model
     from mmfer.training.train import train_all
 
@@ -64,9 +62,7 @@ def train(folder: Path, precision: str) -> None:
     data = Path("data")
     write_raw(data / "raw", "faces", SyntheticSource(faces=280, identities=40), 2)
     write_clean(data / "raw", data / "clean", CleanParams(), 2)
-    write_hidden(data / "raw", data / "clean", data / "hidden", HideParams(), 2)
-    write_augmented(data / "raw", data / "clean", data / "augmented", AugmentParams(copies=3), 2)
-    write_features(data / "augmented", data / "clean", data / "features", ExtractParams(), 2)
+    make_features(data, HideParams(), AugmentParams(copies=3), ExtractParams())
     params = TrainParams(epochs=4, samples_per_epoch=320, batch_size=32, device="cpu", precision=precision)
     faces, features = open_faceset(data / "augmented"), open_faceset(data / "features")
     test = np.flatnonzero(features.index["split"] == "test")

@@ -52,21 +52,17 @@ def digest(value: Any) -> str:
 
 @cache
 def _data() -> Path:
-    """A data folder of seventy rendered faces: raw, clean, hidden, augmented, features."""
+    """A data folder of seventy rendered faces: raw, clean, augmented, features."""
     from mmfer.config import AugmentParams, CleanParams, ExtractParams, HideParams, SyntheticSource
     from mmfer.data.download import write_raw
-    from mmfer.face.augment import write_augmented
     from mmfer.face.clean import write_clean
-    from mmfer.face.extract import write_features
-    from mmfer.face.hide import write_hidden
+    from mmfer.training.campaign import make_features
 
     data = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, data)
     write_raw(data / "raw", "faces", SyntheticSource(faces=70, identities=14), 1)
     write_clean(data / "raw", data / "clean", CleanParams(), 1)
-    write_hidden(data / "raw", data / "clean", data / "hidden", HideParams(), 1)
-    write_augmented(data / "raw", data / "clean", data / "augmented", AugmentParams(copies=1), 1)
-    write_features(data / "augmented", data / "clean", data / "features", ExtractParams(), 1)
+    make_features(data, HideParams(), AugmentParams(copies=1), ExtractParams())
     return data
 
 

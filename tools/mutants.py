@@ -26,7 +26,7 @@ import typer
 import yaml
 
 from mmfer.config import Block
-from mmfer.errors import MmferError, run_app
+from mmfer.errors import OWN, MmferError, run_app
 from mmfer.files import write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +39,6 @@ PRELOADED = [
     *("sklearn.metrics", "sklearn.svm", "sklearn.decomposition", "skimage.feature", "safetensors.torch", "skops.io"),
     *("pydantic", "typer.testing", "yaml", "tqdm", "scipy.optimize", "matplotlib.pyplot"),
 ]
-OWN = {"mmfer", "stages", "tests", "tools"}  # packages of the tree
 app = typer.Typer(add_completion=False)
 
 
