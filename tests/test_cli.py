@@ -1,6 +1,7 @@
 """The command `mmfer`: what it prints, draws, refuses and returns; how little it imports."""
 
 import csv
+import inspect
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,9 +21,9 @@ import mmfer
 from mmfer.cli import app
 from mmfer.errors import MmferError
 from mmfer.use import export
-from mmfer.use.drawing import draw_faces, overlap, place_panel
+from mmfer.use import run as running
 from mmfer.use.predictor import Face, Predictor
-from tests.use.photos import made_face, write_video
+from tests.use.photos import scene, write_video
 
 CLASSES = ["happy", "sad"]
 
@@ -137,6 +139,22 @@ def test_misuse_is_refused(run, arguments, message):
     assert message in " ".join(result.stderr.replace("│", " ").split())
 
 
+def test_options_reach_what_they_are_for(monkeypatch, tmp_path):
+    wanted, given, load = [], [], inspect.signature(Predictor.load)
+    monkeypatch.setattr(Predictor, "load", lambda *args: given.append(load.bind(*args).arguments))
+    monkeypatch.setattr(running, "run", lambda predictor, what: wanted.append(what) or 0)
+    options = "--camera 1 --csv --draw out --timeline t.svg --show --every 4 --smooth 2"
+    options += " --weights net --detector dlib --min-score 0.5 --min-pixels 20 --workers 3"
+    assert CliRunner().invoke(app, ["predict", "a.png", *options.split()]).exit_code == 0
+    search = {"detector": "dlib", "min_score": 0.5, "min_pixels": 20}
+    assert given == [{"path": Path("net"), "workers": 3} | search]
+    shown = {"form": "csv", "copies": Path("out"), "timeline": Path("t.svg"), "show": True}
+    assert wanted == [running.Wanted(["a.png"], camera=1, every=4, smooth=2.0, **shown)]
+    assert CliRunner().invoke(app, ["predict", "a.png"]).exit_code == 0
+    (usual := load.bind()).apply_defaults()
+    assert (given[1], wanted[1]) == (usual.arguments, running.Wanted(["a.png"]))
+
+
 def test_annotated_copies_leave_the_originals_and_do_not_collide(run, photos):
     (photos / "more").mkdir()
     Image.open(photos / "light.png").save(photos / "more" / "light.png")
@@ -158,40 +176,6 @@ def test_a_video_becomes_an_annotated_video(run, tmp_path):
     assert [(row["frame"], row["seconds"]) for row in rows] == [(0, 0), (2, 0.2), (4, 0.4), (6, 0.6), (8, 0.8)]
     video = cv2.VideoCapture(str(tmp_path / "out" / "v.faces.mp4"))
     assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (5, 5)
-
-
-@pytest.mark.parametrize("left", [-30.0, 5.0, 100.0])
-def test_faces_at_any_border_can_be_drawn(left):
-    picture = np.full((80, 120, 3), 128, np.uint8)
-    drawn = draw_faces(picture, [face(0.5, left=left)])
-    assert (drawn != picture).any()
-    assert (picture == 128).all()
-
-
-@pytest.mark.parametrize("mark", [{"weak": True}, {"track": 3}])
-@pytest.mark.parametrize("grey", [0, 128, 255])
-def test_a_drawn_face_is_said_to_be_weak_and_has_its_track_on_any_ground(mark, grey):
-    picture = np.full((120, 400, 3), grey, np.uint8)
-    usual = made_face(left=5.0, top=5.0)
-    marked = draw_faces(picture, [replace(usual, **mark)])
-    rows, columns = np.nonzero((marked != draw_faces(picture, [usual])).any(axis=-1))
-    assert 60 < rows.min() < rows.max() < 85  # at the lower edge of the box, within it
-    assert columns.max() < 85
-    assert np.ptp(marked[rows, columns].astype(int)) > 150  # light on dark, whatever lies below
-
-
-def test_panels_stay_in_the_picture_and_avoid_each_other():
-    left, right = (10, 20, 110, 120), (170, 20, 290, 120)
-    first = place_panel(left, (50, 60), (200, 300), [left, right])
-    assert first == (114, 20, 164, 80)  # at its right there is room
-    second = place_panel(right, (50, 60), (200, 300), [left, right, first])
-    assert second == (170, 124, 220, 184)  # right is the picture's edge, left the first panel
-    assert place_panel((0, 0, 40, 40), (50, 60), (40, 40), []) == (0, 0, 50, 60)
-
-
-def test_overlap_is_intersection_over_union():
-    assert overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
-    assert overlap((0, 0, 2, 2), (5, 5, 6, 6)) == 0
 
 
 def imported(statement):
@@ -239,9 +223,7 @@ def test_photos_can_be_read_and_prepared_without_torch():
 
 
 def test_the_command_answers_on_a_real_photo(rendered, tmp_path):
-    canvas = np.full((480, 640), 150, np.uint8)
-    canvas[100:340, 200:440] = cv2.resize(rendered[0][5], (240, 240), interpolation=cv2.INTER_CUBIC)
-    Image.fromarray(canvas).save(tmp_path / "p.jpg")
+    Image.fromarray(scene([(rendered[0][5], 200, 100, 240)])).save(tmp_path / "p.jpg")
     command = [sys.executable, "-c", "from mmfer.cli import main; main()", "predict", "p.jpg", "missing.jpg", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     photo, fault = json.loads(done.stdout)

@@ -1,10 +1,12 @@
-"""Pictures that many tests here read, and a browser."""
+"""Pictures that many tests here read, cameras, and a browser."""
 
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
+from mmfer.use import live
 from tests.use.photos import write_video
 
 CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
@@ -25,6 +27,18 @@ def video(tmp_path):
     path = tmp_path / "some.mp4"
     write_video(path, [np.full((64, 96, 3), 20 * n, np.uint8) for n in range(12)])
     return path
+
+
+@pytest.fixture
+def plug_in(monkeypatch):
+    """Makes a fake camera the one that OpenCV opens; nothing is waited for longer than half a second."""
+    monkeypatch.setattr(live, "PATIENCE", 0.5)
+
+    def plug(camera):
+        monkeypatch.setattr(cv2, "VideoCapture", lambda *source: camera)
+        return camera
+
+    return plug
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_a_frame_is_repeated_for_as_long_as_it_was_shown(tmp_path):
 
 def test_of_frames_that_come_faster_than_the_rate_the_last_is_written(tmp_path):
     drawn(tmp_path, [frame(n, n / 40, 50 * (n // 2)) for n in range(8)])
-    assert len(levels(tmp_path / "v.faces.mp4")) in (2, 3)
+    np.testing.assert_allclose(levels(tmp_path / "v.faces.mp4"), [50, 100, 150], atol=4)
 
 
 def test_one_frame_in_so_many_has_the_same_length(tmp_path):

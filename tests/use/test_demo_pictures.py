@@ -1,5 +1,6 @@
 """The pictures of `mmfer demo`: photos that are changed, and drawings of what was found."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -86,9 +87,13 @@ def test_saliency_is_orange_where_hiding_costs_and_blue_where_it_adds():
     assert drawn[240, 440, 2] > drawn[240, 440, 0] + 50
 
 
-def test_labels_stay_in_the_photo():
-    pixels = np.full((200, 300, 3), 150, np.uint8)
-    faces = [made_face(left=-10.0, top=-5.0), made_face(left=260.0)]
-    drawn = demo_pictures.mark_faces(pixels, faces, faces[0])
-    assert drawn.shape == pixels.shape
+@pytest.mark.parametrize(("left", "top"), [(-10.0, -5.0), (290.0, 100.0), (100.0, 190.0)])
+def test_labels_stay_in_the_photo(left, top):
+    """Of what is painted a label alone is wider than a line; this one is as large as one amid the photo."""
+    pixels, areas = np.full((200, 300, 3), 150, np.uint8), []
+    for face in (made_face(left=left, top=top), made_face(left=100.0, top=100.0)):
+        painted = (demo_pictures.mark_faces(pixels, [face], None) != pixels).any(axis=2)
+        areas.append(cv2.erode(painted.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0).sum())
+    assert areas[0] == pytest.approx(areas[1], rel=0.1)
+    assert areas[1] > 200
     assert (pixels == 150).all()

@@ -10,12 +10,11 @@ import urllib.error
 import urllib.request
 from types import SimpleNamespace
 
-import cv2
-import numpy as np
 import pytest
 
 from mmfer.use import demo
 from mmfer.use.demo import HOST
+from tests.use.photos import encode, scene
 
 COMMAND = [sys.executable, "-c", "from mmfer.cli import main; main()", "demo"]
 
@@ -122,8 +121,6 @@ def test_a_page_that_closes_while_it_is_answered_leaves_the_server_running(serve
 
 
 def test_the_page_in_a_browser(server, browser, rendered):
-    canvas = np.full((480, 640), 150, np.uint8)
-    canvas[100:340, 200:440] = cv2.resize(rendered[0][5], (240, 240), interpolation=cv2.INTER_CUBIC)
     page, hosts = browser.new_page(), set()
     page.on("request", lambda request: hosts.add(request.url))
     page.on("websocket", lambda link: hosts.add(link.url))
@@ -131,7 +128,7 @@ def test_the_page_in_a_browser(server, browser, rendered):
     photo = {
         "name": "p.bmp",
         "mimeType": "image/bmp",
-        "buffer": cv2.imencode(".bmp", np.dstack([canvas] * 3))[1].tobytes(),
+        "buffer": encode(scene([(rendered[0][5], 200, 100, 240)]), "BMP"),
     }
     page.locator("input[type=file]").set_input_files(photo)
     page.get_by_text("What each view adds").wait_for(timeout=60_000)

@@ -16,45 +16,7 @@ from mmfer.use import live
 from mmfer.use.live import camera_of, name_of, read_camera, until_signal
 from mmfer.use.media import Fault, read_media
 from mmfer.use.photos import Picture
-from tests.use.photos import encode, write_video
-
-
-class Camera:
-    """So many frames, one in 5 ms, each of the grey level that is its number; then `end` happens."""
-
-    def __init__(self, frames=10**9, end=lambda: False):
-        self.count, self.frames, self.end, self.released = 0, frames, end, threading.Event()
-
-    def isOpened(self):
-        return True
-
-    def get(self, key):
-        return 0.0
-
-    def grab(self):
-        if self.count == self.frames:
-            return self.end()
-        time.sleep(0.005)
-        self.count += 1
-        return True
-
-    def retrieve(self):
-        return True, np.full((8, 8, 3), self.count - 1, np.uint8)
-
-    def release(self):
-        self.released.set()
-
-
-@pytest.fixture
-def plug_in(monkeypatch):
-    """Makes a fake camera the one that OpenCV opens; nothing is waited for longer than half a second."""
-    monkeypatch.setattr(live, "PATIENCE", 0.5)
-
-    def plug(camera):
-        monkeypatch.setattr(cv2, "VideoCapture", lambda *source: camera)
-        return camera
-
-    return plug
+from tests.use.photos import Camera, encode, write_video
 
 
 @contextmanager

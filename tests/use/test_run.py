@@ -18,8 +18,7 @@ from mmfer.errors import MmferError
 from mmfer.use import run as running
 from mmfer.use.photos import Picture
 from mmfer.use.predictor import Predictor
-from tests.use.photos import CLASSES, made_face, write_video
-from tests.use.test_live import Camera, plug_in  # noqa: F401  a fixture
+from tests.use.photos import CLASSES, Camera, made_face, write_video
 
 
 class FakePredictor:
@@ -134,7 +133,7 @@ def test_a_window_that_is_closed_ends_all(run, clip, monkeypatch):
     assert (last["summary"]["frames"], result.exit_code) == (3, 0)
 
 
-def test_ctrl_c_is_the_way_to_end_a_camera_and_it_is_summed_up(run, plug_in):  # noqa: F811
+def test_ctrl_c_is_the_way_to_end_a_camera_and_it_is_summed_up(run, plug_in):
     import signal
 
     plug_in(Camera(frames=20, end=lambda: signal.raise_signal(signal.SIGINT) or time.sleep(60)))
@@ -145,7 +144,7 @@ def test_ctrl_c_is_the_way_to_end_a_camera_and_it_is_summed_up(run, plug_in):  #
     assert (result.exit_code, result.stderr) == (0, "")
 
 
-def test_a_camera_that_vanishes_is_one_line_and_exit_code_1(run, plug_in):  # noqa: F811
+def test_a_camera_that_vanishes_is_one_line_and_exit_code_1(run, plug_in):
     plug_in(Camera(frames=20))
     result = run("--camera", 0, "--jsonl")
     kinds = [next(iter(json.loads(line).keys() - {"source", "width", "height"})) for line in result.stdout.splitlines()]

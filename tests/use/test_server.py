@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import inspect
 import json
 import os
 import re
@@ -16,15 +17,17 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from mmfer.cli import app
 from mmfer.data.synthetic.faces import render_face
 from mmfer.errors import MmferError
 from mmfer.use.predictor import Predictor, Search
-from tests.use.photos import CLASSES, encode, made_face
+from tests.use.photos import CLASSES, encode, large, made_face, scene
 
 try:
     import uvicorn
@@ -379,7 +382,7 @@ def test_the_command_leaves_nothing_in_its_folders(rendered, tmp_path):
     )
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (800, 1000, 3), dtype=np.uint8)  # as PNG longer than what forms keep in memory
-    noise[100:500, 200:600] = cv2.resize(rendered[0][5], (400, 400), interpolation=cv2.INTER_CUBIC)[..., None]
+    noise[100:500, 200:600] = large(rendered[0][5], 400)[..., None]
     photo = encode(noise)
     text = base64.b64encode(photo).decode()
     try:
@@ -418,6 +421,22 @@ def test_a_place_that_cannot_be_listened_on_is_one_line():
         listen("192.0.2.1", 80)
 
 
+def test_options_reach_the_server(monkeypatch):
+    given, limits, load = [], [], inspect.signature(Predictor.load)
+    monkeypatch.setattr(Predictor, "load", lambda *args: given.append(load.bind(*args).arguments))
+    monkeypatch.setattr(server, "serve", lambda predictor, listening, bounds: limits.append(bounds))
+    options = "--max-mib 1 --max-megapixels 2 --max-photos 3 --timeout 4 --concurrency 5 --waiting 6"
+    options += " --weights net --detector dlib --min-score 0.5 --min-pixels 20 --workers 3"
+    assert CliRunner().invoke(app, ["serve", "--port", "0", *options.split()]).exit_code == 0
+    search = {"detector": "dlib", "min_score": 0.5, "min_pixels": 20}
+    assert given == [{"path": Path("net"), "workers": 3} | search]
+    bounds = {"mebibytes": 1, "megapixels": 2, "photos": 3, "seconds": 4, "predicting": 5, "waiting": 6}
+    assert limits == [Limits(**bounds)]
+    assert CliRunner().invoke(app, ["serve", "--port", "0"]).exit_code == 0
+    (usual := load.bind()).apply_defaults()
+    assert (given[1], limits[1]) == (usual.arguments, Limits())
+
+
 def test_the_command_answers_until_it_is_told_to_end(rendered):
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
@@ -425,10 +444,7 @@ def test_the_command_answers_until_it_is_told_to_end(rendered):
     process = subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == f"http://127.0.0.1:{port}: POST /predict, GET /health, pages at /docs\n"
-        photo = np.full((300, 600), 150, np.uint8)
-        for left, side in ((20, 200), (400, 90)):
-            face = cv2.resize(rendered[0][5], (side, side), interpolation=cv2.INTER_CUBIC)
-            photo[50 : 50 + side, left : left + side] = face
+        photo = scene([(rendered[0][5], 20, 50, 200), (rendered[0][5], 400, 50, 90)], 300, 600)
         (answer,) = ask(port, encode(photo))[2]["photos"]
         assert [face["box"][0] < 220 for face in answer["faces"]] == [True]  # the small one is left out
         assert ask(port, *as_json("AAAA", "AAAA"))[0] == 413

@@ -6,27 +6,19 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import joblib
-import numpy as np
 import pytest
 
 import mmfer
 from mmfer.training.models import Model
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
+from tests.use.photos import scene
 
 
 @pytest.fixture(scope="module")
 def photos(rendered):
     """Photos of one to three faces."""
-    made = []
-    for count in (1, 2, 3):
-        canvas = np.full((240, 640, 3), 150, np.uint8)
-        for n in range(count):
-            face = cv2.resize(rendered[0][3 * count + n], (180, 180), interpolation=cv2.INTER_CUBIC)
-            canvas[30:210, 10 + 200 * n : 190 + 200 * n] = face[..., None]
-        made.append(canvas)
-    return made
+    return [scene([(rendered[0][3 * k + n], 10 + 200 * n, 30, 180) for n in range(k)], 240) for k in (1, 2, 3)]
 
 
 @pytest.fixture(scope="module")
