@@ -12,6 +12,7 @@ import numpy as np
 from mmfer.config import AugmentParams, CleanParams, ExtractParams, HideParams, SyntheticSource
 from mmfer.data.duplicates import mark_duplicates
 from mmfer.data.faceset import digests, new_faceset, new_index, write_array
+from mmfer.data.synthetic.expressions import MIRROR
 from mmfer.data.synthetic.faces import render_face
 from mmfer.face.augment import write_augmented
 from mmfer.face.clean import write_clean
@@ -20,6 +21,7 @@ from mmfer.face.hide import write_hidden
 
 CLASSES = ["happy", "surprise", "neutral"]
 PEOPLE, NOISE = 14, 6
+MIRRORED = [(MIRROR | {right: left for left, right in MIRROR.items()}).get(point, point) for point in range(68)]
 FACES = PEOPLE * len(CLASSES)  # rows 0 to FACES - 1 hold a face: person row // 3, expression row % 3
 
 

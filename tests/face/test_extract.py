@@ -4,11 +4,7 @@ import numpy as np
 from skimage.feature import hog as skimage_hog
 
 from mmfer.data.faceset import open_faceset
-from mmfer.data.synthetic.expressions import MIRROR as DRAWN_MIRROR
-from tests.faces import rendered_faces
-
-PAIRS = dict(enumerate(range(68))) | DRAWN_MIRROR | {right: left for left, right in DRAWN_MIRROR.items()}
-MIRRORED = [PAIRS[point] for point in range(68)]
+from tests.faces import MIRRORED, rendered_faces
 
 
 def test_landmarks_lie_on_the_copies_where_the_renderers_were_moved_to(face_data):

@@ -1,3 +1,5 @@
+"""Figures: what is drawn lies where it should, and texts stand apart on the page."""
+
 from itertools import combinations
 
 import numpy as np
@@ -13,11 +15,6 @@ from mmfer.report import canvas, charts, figures
 SEVEN = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 LONG_TITLE = "a system on a dataset: its protocol, stated at such length that no figure holds it in one line, " * 2
 TWO = ["a class with a rather long name", "another_name_without_any_spaces"]
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 @pytest.fixture

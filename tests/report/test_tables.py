@@ -8,7 +8,8 @@ from mmfer.report.page import Folded, Table
 from mmfer.report.results import Study
 from mmfer.report.robustness_tables import robustness_blocks
 from mmfer.report.tables import ablation_blocks, accuracy_blocks, cost_blocks, paired_blocks, vote_blocks
-from tests.report.test_verdicts import right, study
+from tests.report.test_comparison import right
+from tests.report.test_verdicts import study
 
 CONDITIONS = pd.DataFrame(
     {

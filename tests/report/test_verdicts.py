@@ -19,14 +19,9 @@ from mmfer.report.verdicts import (
     verdicts,
 )
 from mmfer.testing.statistics import Difference
+from tests.report.test_comparison import once, right
 
 FACES = 40
-
-
-def right(*wrong):
-    hits = np.ones(FACES, dtype=bool)
-    hits[list(wrong)] = False
-    return hits
 
 
 WEAK, SEEDS = right(*range(20)), [0, 1, 2]
@@ -270,10 +265,7 @@ def test_speed_is_the_least_latency():
 
 
 def test_no_difference_decides_nothing():
-    def once(hits):
-        return Answers(hits, hits[None], random=True)
-
-    tests = paired_tests({"ours": once(right()), "even": once(right(1, 2))}, "ours")
+    tests = paired_tests({"ours": once(), "even": once(1, 2)}, "ours")
     assert verdict_of_tests("c", tests).verdict == "not decidable"
     assert verdict_of_tests("c", tests).reason == "no difference shown to even"
     assert verdict_of_tests("c", tests[:0]).verdict == "not decidable"

@@ -1,3 +1,5 @@
+"""Figures and tests of them against scikit-learn, SciPy and cases counted by hand."""
+
 import itertools
 import json
 import time
@@ -11,11 +13,6 @@ import sklearn.metrics as sk
 
 from mmfer.errors import MmferError
 from mmfer.testing import statistics
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from mmfer.config import TrainParams
 from mmfer.data.splits import Rows
 from mmfer.face.prepare import landmark_vector
 from mmfer.training import loop
 from mmfer.training.feed import Feed
 from mmfer.training.loop import epoch_samples, fit_network, loss
+from tests.training.small import BATCH, CLASSES, Line, N, train_params
 
-N, CLASSES, BATCH = 24, 3, 8
 EVERY = {
     "learning_rate": 0.05,
     "beta1": 0.5,
@@ -25,34 +24,6 @@ EVERY = {
     "schedule": "cosine",
     "label_smoothing": 0.2,
 }
-
-
-class Line(nn.Module):
-    """A linear classifier of landmarks; it notes whether it was in training mode each time that it was called."""
-
-    inputs, n_classes = ("landmarks",), CLASSES
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.line, self.modes = nn.Linear(136, CLASSES), []
-
-    def forward(self, landmarks):
-        self.modes.append(self.training)
-        return self.line(landmarks)
-
-
-@pytest.fixture
-def source(rng):
-    """Landmarks and labels of N faces."""
-    return {
-        "landmarks": rng.normal(size=(N, 68, 2)).astype(np.float32),
-        "labels": rng.integers(0, CLASSES, N, dtype=np.int64),
-    }
-
-
-def train_params(**changes):
-    return TrainParams(**{"epochs": 3, "batch_size": BATCH, "device": "cpu", "precision": "float32"} | changes)
 
 
 def fit(source, folder, network=None, seen=None, **changes):

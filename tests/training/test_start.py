@@ -12,7 +12,7 @@ from mmfer.training.facts import read_facts
 from mmfer.training.models import build, load_model
 from mmfer.training.start import find_start, start_from
 from mmfer.training.train import train_all
-from tests.training.test_teachers import BLOCK, SHORT, folded, of  # noqa: F401, folded is a fixture
+from tests.training.small import BLOCK, SHORT, of
 
 SLOW = SHORT | {"learning_rate": 1e-12}  # which no weight is moved by
 
@@ -21,7 +21,7 @@ def model_of(folder, name="net", seed=0):
     return folder / f"split/models/{name}/seed{seed}"
 
 
-def test_a_training_goes_on_from_the_weights_that_it_starts_from(folded, tmp_path, monkeypatch):  # noqa: F811
+def test_a_training_goes_on_from_the_weights_that_it_starts_from(folded, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, first = shutil.copytree(folded / "split", tmp_path / "data"), model_of(folded)
     train_all(data, ("further", BLOCK), TrainParams(**SLOW, start=str(first.parent)), lambda *_: None)
@@ -36,7 +36,7 @@ def test_a_training_goes_on_from_the_weights_that_it_starts_from(folded, tmp_pat
     assert train_all(data, ("further", BLOCK), TrainParams(**SLOW), lambda *_: None).spent["reused"] == 0
 
 
-def test_each_fold_and_seed_starts_from_its_own(folded):  # noqa: F811
+def test_each_fold_and_seed_starts_from_its_own(folded):
     models = folded / "data/models/net"
     for fold in (0, 1):
         assert find_start(str(models), of(folded / "data"), fold, 0) == models / f"fold{fold}-seed0"
@@ -44,7 +44,7 @@ def test_each_fold_and_seed_starts_from_its_own(folded):  # noqa: F811
         find_start(str(models), of(folded / "data"), 0, 3)
 
 
-def test_what_may_have_seen_held_out_faces_is_refused_and_another_data_set_is_not(folded, tmp_path):  # noqa: F811
+def test_what_may_have_seen_held_out_faces_is_refused_and_another_data_set_is_not(folded, tmp_path):
     other = folded / "data/models/net/fold1-seed0"
     with pytest.raises(MmferError, match="its fold is 1, not 0: it may have seen faces"):
         find_start(str(other), of(folded / "data"), 0, 0)
@@ -54,7 +54,7 @@ def test_what_may_have_seen_held_out_faces_is_refused_and_another_data_set_is_no
     assert find_start(str(model), of(folded / "data"), 0, 0) == model
 
 
-def test_with_other_classes_only_the_answers_start_at_random(folded, capsys):  # noqa: F811
+def test_with_other_classes_only_the_answers_start_at_random(folded, capsys):
     facts = read_facts(model_of(folded))
     for classes in (list("abcde"), list("abcdefgh"), facts["classes"][::-1]):  # eight, as a hidden layer has units
         torch.manual_seed(1)
@@ -69,13 +69,13 @@ def test_with_other_classes_only_the_answers_start_at_random(folded, capsys):  #
 
 
 @pytest.mark.parametrize("change", [{"landmarks_hidden": [9]}, {"landmarks_hidden": [8, 8]}, {"branches": ["hog"]}])
-def test_another_network_is_refused(folded, change):  # noqa: F811
+def test_another_network_is_refused(folded, change):
     facts = read_facts(model_of(folded)) | {"params": BLOCK | change}
     with pytest.raises(MmferError, match=r"is another network than net: .* differs; give both the same params"):
         start_from(build(facts), facts, model_of(folded))
 
 
-def test_an_estimator_is_no_start_and_has_none(folded, tmp_path, monkeypatch):  # noqa: F811
+def test_an_estimator_is_no_start_and_has_none(folded, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     data, svm = shutil.copytree(folded / "split", tmp_path / "data"), ("svm", {"kind": "svm", "components": 5})
     with pytest.raises(MmferError, match="svm is another network"):

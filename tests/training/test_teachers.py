@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from mmfer.config import TrainParams
-from mmfer.data.faceset import open_faceset
 from mmfer.data.splits import Rows
 from mmfer.errors import MmferError
 from mmfer.face.prepare import landmark_vector
@@ -19,12 +18,9 @@ from mmfer.training.loop import fit_network, flops_of_sample, probe
 from mmfer.training.mixup import draw_mixes
 from mmfer.training.teachers import find_teachers
 from mmfer.training.train import train_all
-from tests.tiny import write_tiny
-from tests.training.test_fit import BATCH, CLASSES, Line, N, source, train_params  # noqa: F401, source is a fixture
+from tests.training.small import BATCH, BLOCK, CLASSES, SHORT, Line, N, of, train_params
 
 ROWS = Rows(np.arange(16), np.arange(16, N), np.arange(0))
-BLOCK = {"kind": "compact", "channels": [4], "blocks": 1, "landmarks_hidden": [8], "branches": ["landmarks"]}
-SHORT = {"epochs": 1, "batch_size": 16, "device": "cpu", "precision": "float32"}
 
 
 class Teacher(Line):
@@ -47,7 +43,7 @@ def teachers():
 
 
 @pytest.fixture
-def seen(source, rng):  # noqa: F811
+def seen(source, rng):
     """Landmarks, labels and HOG of N faces."""
     return source | {"hog": rng.normal(size=(N, 4)).astype(np.float16)}
 
@@ -97,23 +93,6 @@ def test_teachers_are_counted_among_the_operations_and_stay_as_they_are(seen, te
     alone, taught = (flops_of_sample(Line(), Feed(seen), ROWS.train, some) for some in ([], teachers))
     assert taught - alone == 2 * 2 * 4 * CLASSES  # a multiply-add is two
     assert all(torch.equal(teacher.line.weight, old) for teacher, old in zip(teachers, before, strict=True))
-
-
-@pytest.fixture(scope="module")
-def folded(tmp_path_factory):
-    """A data folder with two folds and a model of each, and the same people in a single split."""
-    folder = tmp_path_factory.mktemp("folded")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for name, folds in {"data": 2, "split": 0}.items():
-            write_tiny(folder / name, folds)
-            train_all(folder / name, ("net", BLOCK), TrainParams(**SHORT), lambda *_: None)
-        train_all(folder / "split", ("svm", {"kind": "svm", "components": 5}), TrainParams(**SHORT), lambda *_: None)
-    return folder
-
-
-def of(folder):
-    return open_faceset(folder / "features", needs=("landmarks", "hog", "visible"))
 
 
 def test_the_model_of_the_same_fold_teaches(folded):

@@ -9,14 +9,12 @@ from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 from mmfer.errors import MmferError
 from mmfer.use.pixels import to_eight_bits, to_rgb
 
-SHAPES = array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
+ANY_SHAPE = array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5)
 ARRAYS = st.one_of(
-    arrays(scalar_dtypes(), SHAPES),
-    arrays(st.sampled_from([np.uint8, np.uint16, np.bool_]), SHAPES),
-    arrays(np.float32, SHAPES, elements=st.floats(0, 1, width=32)),
+    arrays(scalar_dtypes(), ANY_SHAPE),
+    arrays(st.sampled_from([np.uint8, np.uint16, np.bool_]), ANY_SHAPE),
+    arrays(np.float32, ANY_SHAPE, elements=st.floats(0, 1, width=32)),
 )
-
-
 SHAPES = [(1, 1), (1, 300), (300, 1), (7, 5), (7, 5, 1), (7, 5, 3), (7, 5, 4)]
 
 
