@@ -1,6 +1,7 @@
 """The benchmarks at toy size: what they write, and nothing about their times."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import SCRIPTS
+from benchmarks.cost import table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,6 +19,13 @@ def run(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
     )
+
+
+def test_what_is_told_of_the_committed_results_is_what_they_hold(tmp_path):
+    shutil.copytree(ROOT / "benchmarks/results", tmp_path / "results")
+    report.write(tmp_path)
+    assert (tmp_path / "RESULTS.md").read_text() == (ROOT / "benchmarks/RESULTS.md").read_text()
+    assert table() in (ROOT / "docs/cost.md").read_text()
 
 
 def test_every_target_is_of_a_script():
