@@ -18,6 +18,7 @@ EXTRAS = {
     **dict.fromkeys(["fastapi", "fastapi_offline", "python_multipart", "uvicorn"], "serve"),
     **dict.fromkeys(["pi_heif", "pillow_jxl"], "formats"),
 }
+NO_CACHE = "no locator available"  # what numba says, as mmfer is imported, without a package or home to write to
 
 
 class MmferError(Exception):
@@ -47,6 +48,10 @@ def run_app(app: typer.Typer) -> None:
         if debug or not error.name or error.name.split(".")[0] in OWN:
             raise
         message = _describe(absent(error.name.split(".")[0]))
+    except RuntimeError as error:
+        if debug or NO_CACHE not in str(error):
+            raise
+        message = "no folder for compiled code can be written to; name one by the variable NUMBA_CACHE_DIR"
     except Exception as error:
         # Click's usage errors print themselves: wrong option, missing argument. Anything else is a bug: show it whole.
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):

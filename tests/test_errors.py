@@ -33,6 +33,8 @@ def main(fault: str, count: int = 1):
         raise OSError(errno.ENOSPC, "No space left on device")
     if fault == "memory":
         raise MemoryError
+    if fault == "cache":
+        raise RuntimeError("cannot cache function '_hog': no locator available for file 'hog.py'")
     if fault == "bug":
         raise KeyError("cel_px")
     if fault == "exit":
@@ -62,6 +64,7 @@ REMEDY = "free space or correct the permissions, then run the command again"
         ("full", f"error: data/images.npy: No space left on device; {REMEDY}\n"),
         ("readonly", f"error: metrics: Read-only file system; {REMEDY}\n"),
         ("memory", "error: the memory is not enough for this; take fewer --workers, smaller batches or fewer faces\n"),
+        ("cache", "error: no folder for compiled code can be written to; name one by the variable NUMBA_CACHE_DIR\n"),
         ("nameless", f"error: disk: No space left on device; {REMEDY}\n"),
     ],
 )

@@ -89,7 +89,11 @@ def _load(checkpoint: Path) -> dict[str, Any] | None:
         return None
     try:
         return torch.load(checkpoint, map_location="cpu", weights_only=True)  # it may have been on a GPU
+    except (MemoryError, OSError):  # it may well be whole
+        raise
     except Exception as error:  # torch, pickle and zipfile each have their own
+        if "allocate memory" in str(error):  # torch's word for the former
+            raise MemoryError from None
         aside = checkpoint.rename(checkpoint.with_suffix(".damaged"))
         tqdm.write(f"{checkpoint}: damaged ({type(error).__name__}), now {aside.name}; the training starts over")
         return None

@@ -56,8 +56,9 @@ async def _in_form(body: bytes, headers: Headers, most: int) -> list[Sent]:
     parser.spool_max_size = len(body) + 1  # larger files would be written to the disk
     try:
         form = await parser.parse()
-    except MultiPartException as error:
-        raise HTTPException(400, f"a form that cannot be read ({error.message}); send files as {FORM}") from None
+    except (MultiPartException, UnicodeError) as error:  # the latter: a charset that names cannot be read by
+        reason = getattr(error, "message", error)
+        raise HTTPException(400, f"a form that cannot be read ({reason}); send files as {FORM}") from None
     sent: list[Sent] = []
     for number, (_, value) in enumerate(form.multi_items()):
         named = value.filename if isinstance(value, UploadFile) else None

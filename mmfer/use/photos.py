@@ -125,6 +125,8 @@ def decode(content: bytes, name: str, most: int | None = None) -> Picture:
         raise
     except UnidentifiedImageError:
         raise MmferError(f"{name}: {_unknown(content)}") from None
+    except MemoryError:
+        raise MmferError(f"{name}: the memory is not enough to decode it; scale it down") from None
     except Image.DecompressionBombError:
         raise MmferError(f"{name}: more than {MAX_PIXELS:,} pixels; scale it down") from None
     except Exception as error:  # Pillow's decoders each have their own

@@ -51,6 +51,8 @@ def export_web(target: Path, weights: Path | None, runtime: Path | None, compact
     missing, or `target` is something else than such a folder.
     """
     require("onnx")
+    if target.name in ("", ".."):  # it could not be replaced by another one while somebody is in it
+        raise MmferError(f"{target}: name the folder as it is called, such as page")
     dist = _runtime_folder(runtime)
     if target.exists() and any(target.iterdir()) and not (target / "facts.js").exists():
         raise MmferError(f"{target}: holds other files; name a new folder")

@@ -124,6 +124,25 @@ def test_sgd_without_momentum_trains(source, tmp_path):
     assert (trained.line.weight - Line().line.weight).abs().max() > 0
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (MemoryError(), MemoryError),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), MemoryError),
+        (PermissionError(13, "Permission denied", "c.pt"), PermissionError),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_now_is_not_set_aside(tmp_path, monkeypatch, fault, told):
+    def load(*_, **__):
+        raise fault
+
+    loop.save_checkpoint(loop.start_state(Line(), train_params()), tmp_path / "c.pt")
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(told):
+        loop.start_state(Line(), train_params(), tmp_path / "c.pt")
+    assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
+
+
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
 def test_either_optimizer_goes_on_where_it_was(source, tmp_path, optimizer):
     def state(epochs):

@@ -275,3 +275,12 @@ def test_more_bytes_than_a_photo_can_have_are_not_decoded(colours, monkeypatch):
     assert (decode(content, "x").pixels == colours).all()
     with pytest.raises(MmferError, match="x: more than"):
         decode(content + b"x", "x")
+
+
+def test_a_sound_photo_that_memory_does_not_hold_is_not_called_damaged(colours, monkeypatch):
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(photos, "displayed", full)
+    with pytest.raises(MmferError, match="x: the memory is not enough to decode it"):
+        decode(encode(colours), "x")

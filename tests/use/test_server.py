@@ -209,6 +209,12 @@ HOSTILE = {
     "none of two": (*as_json("", "AAAA"), 422, "none of 2 photos can be read; photo 0: empty"),
     "a form without a border": (form(("a", "a", PNG))[0], "multipart/form-data", 400, "a form that cannot be read"),
     "half a form": (form(("a", "a", PNG))[0][:60], "multipart/form-data; boundary=xx", 400, "a form without files"),
+    "a charset of nothing": (
+        form(("a", "\xff", PNG))[0],
+        "multipart/form-data; boundary=xx; charset=undefined",
+        400,
+        "a form",
+    ),
     "no form": (b"\0" * 999, "multipart/form-data; boundary=xx", 400, "a form that cannot be read (Invalid"),
     "a form without files": (*form(), 400, "a form without files"),
 }

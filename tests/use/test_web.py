@@ -243,6 +243,12 @@ def test_a_network_whose_faces_yunet_found_is_refused_in_one_line(tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", [".", "..", "/"])
+def test_a_folder_without_a_name_is_refused(name):
+    with pytest.raises(MmferError, match=r"name the folder as it is called"):
+        web.export_web(Path(name), None, None, False)
+
+
 def test_a_folder_of_other_files_is_left_alone(tmp_path, monkeypatch):
     for name in (web.SCRIPT, web.GLUE, web.BINARY):
         (tmp_path / name).write_bytes(b"")
