@@ -42,7 +42,7 @@ def by_dlib(images: np.ndarray, params: CleanParams) -> None:
 
 def measure(quick: bool) -> dict[str, Any]:
     """Both by turns, on one thread and on two."""
-    index, faces, classes = read_synthetic(SyntheticSource(faces=28 if quick else 448, identities=28), 2)
+    index, faces, classes = read_synthetic(SyntheticSource(faces=70 if quick else 448, identities=28), 2)
     params = CleanParams()
     images = enlarged(faces, params)
 
