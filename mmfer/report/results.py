@@ -17,8 +17,8 @@ evaluate/<system>/ (mmfer.testing.evaluate)
                         auc}, each_run, each_seed, calibration (where one temperature was fitted), votes (averaged and
                         plain: cross_entropy, kl, agreement, agreement_most; where raters' votes are known)
                         trained (result of the first model), trained_params (the system's block), train (its training
-                        block), training (models, seeds, samples_seen, passes, minutes, device), cost (latency_ms, and
-                        of networks parameters, flops)
+                        block), training (models, seeds, samples_seen, passes, minutes, device, and samples_before where
+                        it went on from another), cost (latency_ms, and of networks parameters, flops)
 robustness/<system>/ (mmfer.testing.robustness)
     faces.parquet       a row for each face and each of the paper's conditions: row (in raw), subject, condition,
                         label, probability (of the true class, first seed), seed_<s> (predicted class)
@@ -143,7 +143,7 @@ class Study:
         return "epochs" in self.details[name]["trained"]
 
     def training(self, name: str) -> dict[str, Any]:
-        """What all trainings of a system cost: models, seeds, samples_seen, passes, minutes, device."""
+        """What all trainings of a system cost: models, seeds, samples_seen, samples_before, passes, minutes, device."""
         return self.details[name]["training"]
 
     def samples(self, name: str) -> int:

@@ -194,9 +194,10 @@ def run_blocks(study: Study) -> list[Any]:
     for name, parts in study.details.items():
         whole, done = parts["whole"], study.training(name)
         trained = "1 training" if done["models"] == 1 else f"{done['models']} trainings"
+        before = f", after {done['samples_before']:,} before the start" if "samples_before" in done else ""
         spread = f"{per_cent(whole['runs']['accuracy_mean'])} ± {per_cent(whole['runs']['accuracy_sd'])}"
         points.append(
             f"{name}: {parts['protocol']}. {trained} on {done['device']}, {int(done['samples_seen']):,} samples seen "
-            f"in all. The {whole['runs']['count']} runs one by one: {spread} %."
+            f"in all{before}. The {whole['runs']['count']} runs one by one: {spread} %."
         )
     return [Folded("What the runs were", [points])]

@@ -144,14 +144,17 @@ def training(models: list[dict[str, Any]]) -> dict[str, Any]:
     """What training cost, from the model.json of every fold and seed: totals, and `passes`.
 
     A pass is once over the rows that a training draws from: without those that validate, and without the copies that
-    `train.copies` or an estimator's own block leaves out. The figure is the mean over the trainings.
+    `train.copies` or an estimator's own block leaves out. The figure is the mean over the trainings; what the networks
+    that they started from had seen of the data set counts in it, and is `samples_before`.
     """
-    results = [model["result"] for model in models]
+    results, before = [model["result"] for model in models], [model.get("samples_before", 0) for model in models]
+    passes = [(early + result["samples_seen"]) / result["rows"] for early, result in zip(before, results, strict=True)]
     return {
         "models": len(models),
         "seeds": list(dict.fromkeys(model["seed"] for model in models)),
         "samples_seen": sum(result["samples_seen"] for result in results),
-        "passes": round(float(np.mean([result["samples_seen"] / result["rows"] for result in results])), 4),
+        **({"samples_before": sum(before)} if any(before) else {}),
+        "passes": round(float(np.mean(passes)), 4),
         "minutes": round(sum(model["execution"]["minutes"] for model in models), 2),
         "device": models[0]["execution"]["device"],
     }

@@ -139,7 +139,10 @@ def plan(data: Path, system: tuple[str, dict], params: TrainParams) -> list[Trai
                 facts["taught_by"] = [read_facts(teacher)["files"] for teacher in teachers[fold]]
             start = find_start(params.start, values, fold, seed) if params.start and network else None
             if start:
-                facts["started_from"] = read_facts(start)["files"]
+                begun = read_facts(start)
+                facts["started_from"] = begun["files"]
+                if begun["dataset"] == values.dataset:  # else it has seen none of these faces
+                    facts["samples_before"] = begun["result"]["samples_seen"] + begun.get("samples_before", 0)
             run = run_hash(facts, read, part)
             trainings.append(Training(facts | {"run": run}, feed, part, params, network, teachers[fold], start))
     return trainings

@@ -144,6 +144,11 @@ def test_passes_count_the_rows_that_a_training_draws_from(data, folded, result):
     rows = [(index["trainable"] & ~index["fold"].isin([m["fold"], (m["fold"] + 1) % 4])).sum() for m in models]
     seen = [model["result"]["samples_seen"] for model in models]
     assert evaluation.training(models)["passes"] == pytest.approx(np.mean(np.array(seen) / rows), abs=1e-4)
+    models[0]["samples_before"] = 3 * models[0]["result"]["samples_seen"]  # of the network that it started from
+    further = evaluation.training(models)
+    all_seen = np.array([4 * seen[0], *seen[1:]])
+    assert further["passes"] == pytest.approx(np.mean(all_seen / rows), abs=1e-4)
+    assert (further["samples_before"], further["samples_seen"]) == (3 * seen[0], sum(seen))
 
 
 def test_a_folder_without_models_is_named(data):

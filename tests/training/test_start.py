@@ -31,9 +31,19 @@ def test_a_training_goes_on_from_the_weights_that_it_starts_from(folded, tmp_pat
     torch.testing.assert_close(further, trained, rtol=0, atol=1e-6)
     facts = read_facts(data / "models/further/seed0")
     assert facts["started_from"] == read_facts(first)["files"]
+    assert facts["samples_before"] == read_facts(first)["result"]["samples_seen"] > 0
     again = TrainParams(**SLOW, start=str(first))  # the same model, named otherwise
     assert train_all(data, ("further", BLOCK), again, lambda *_: None).spent["reused"] == 1
+    twice = TrainParams(**SLOW, start=str(shutil.copytree(data / "models/further/seed0", tmp_path / "second")))
+    train_all(data, ("further", BLOCK), twice, lambda *_: None)
+    seen = facts["result"]["samples_seen"]
+    assert read_facts(data / "models/further/seed0")["samples_before"] == facts["samples_before"] + seen
+    model = tmp_path / "second/model.json"
+    model.write_text(json.dumps(json.loads(model.read_text()) | {"dataset": "another"}))
+    train_all(data, ("further", BLOCK), twice, lambda *_: None)
+    assert "samples_before" not in read_facts(data / "models/further/seed0")  # none of these faces
     assert train_all(data, ("further", BLOCK), TrainParams(**SLOW), lambda *_: None).spent["reused"] == 0
+    assert "samples_before" not in read_facts(data / "models/further/seed0")
 
 
 def test_each_fold_and_seed_starts_from_its_own(folded):
