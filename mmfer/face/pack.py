@@ -22,7 +22,6 @@ import lzma
 import math
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,6 +53,7 @@ from mmfer.face.hide import paint, trained, variants_of, with_found
 from mmfer.face.points import LEFT_EYE, N_POINTS, NOSE_BASE, PARTS, RIGHT_EYE
 from mmfer.files import new_file
 from mmfer.parallel import each, ranges
+from mmfer.zips import stored_zip
 
 FORMAT = 3
 HEAD, INDEX, IMAGES = "pack.json", "index.parquet", "images.dct"
@@ -326,18 +326,6 @@ def _mean(points: list[np.ndarray]) -> np.ndarray:
 def _compressed(numbers: np.ndarray) -> bytes:
     """Numbers of four bytes -> all their first bytes, then all their second ones, and so on: they repeat; by LZMA."""
     return lzma.compress(np.ascontiguousarray(numbers).reshape(-1, 1).view(np.uint8).T.tobytes())
-
-
-@contextmanager
-def stored_zip(file: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip whose parts are stored as they are; BadZipFile where to read each takes more memory than the file."""
-    with zipfile.ZipFile(file) as archive:
-        for part in archive.infolist():
-            if part.compress_type != zipfile.ZIP_STORED:
-                raise zipfile.BadZipFile(f"{part.filename} is not stored as it is")
-        if sum(part.file_size for part in archive.infolist()) > file.stat().st_size:
-            raise zipfile.BadZipFile("its parts are longer than the file")
-        yield archive
 
 
 def _read_parts(pack: Path, *names: str) -> dict[str, bytes]:

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from mmfer.config import Params, check
 from mmfer.errors import MmferError
-from mmfer.face.pack import stored_zip
 from mmfer.files import new_file, new_folder
 from mmfer.training.facts import Facts, read_facts
 from mmfer.training.models import ESTIMATOR, HISTORY, NETWORK, holds_run, model_name
 from mmfer.training.runs import ELSEWHERE
 from mmfer.training.train import Training, plan
+from mmfer.zips import stored_zip
 
 RUN = "[0-9a-f]{24}"  # names of runs
 WEIGHTS = (NETWORK, ESTIMATOR)
