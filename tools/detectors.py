@@ -23,8 +23,9 @@ from mmfer.face.detection import find_faces
 from mmfer.face.points import EYES, LEFT_EYE, NOSE, RIGHT_EYE
 from mmfer.face.prepare import stored_rows
 from mmfer.parallel import cores
-from mmfer.training.campaign import Job, Terms, make_features, run_jobs
+from mmfer.training.campaign import Job, Terms, run_jobs
 from mmfer.training.models import load_model
+from mmfer.training.sources import make_features
 from mmfer.training.train import plan
 
 YUNET = {"detector": "yunet", "threshold": 0.5}

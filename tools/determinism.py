@@ -54,8 +54,8 @@ def train(folder: Path, precision: str) -> None:
     from mmfer.data.faceset import open_faceset
     from mmfer.face.clean import write_clean
     from mmfer.face.prepare import stored_rows
-    from mmfer.training.campaign import make_features
     from mmfer.training.models import load_model
+    from mmfer.training.sources import make_features
     from mmfer.training.train import train_all
 
     os.chdir(folder)  # where checkpoints are written

@@ -56,7 +56,7 @@ def _data() -> Path:
     from mmfer.config import AugmentParams, CleanParams, ExtractParams, HideParams, SyntheticSource
     from mmfer.data.download import write_raw
     from mmfer.face.clean import write_clean
-    from mmfer.training.campaign import make_features
+    from mmfer.training.sources import make_features
 
     data = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, data)

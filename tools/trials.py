@@ -40,9 +40,10 @@ from mmfer.files import new_file, write_csv, write_text
 from mmfer.parallel import cores
 from mmfer.params import read_changed
 from mmfer.systems import system_params
-from mmfer.training.campaign import Job, Terms, claimed, make_features, run_jobs
+from mmfer.training.campaign import Job, Terms, claimed, run_jobs
 from mmfer.training.models import load_model
 from mmfer.training.runs import ELSEWHERE
+from mmfer.training.sources import make_features
 from mmfer.training.train import plan
 
 RESULTS = Path("docs/results")

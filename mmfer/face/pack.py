@@ -5,9 +5,8 @@ A pack is a zip of these parts, each stored as it is:
     pack.json         what its class Head names
     index.parquet     the index of clean, whose columns `raw_columns` are that of raw
     images.dct        the faces (mmfer.data.dct)
-    landmarks         where they lie on a grid, as detected ones do, by mmfer.data.shapes; else as `visible`
-    transforms        what `foretold` says of them is less than they are, in units of their last place, as `visible`
-    visible           the floats as planes of their first, second, third and fourth bytes, by LZMA
+    landmarks, transforms, visible
+                      by mmfer.face.array_code
     hidden/...        where there are hidden faces (mmfer.face.hide): these three of them, and `scores`, of the detector
 
 All of it opens with numpy, pandas and numba, and nothing depends on a decoder that may differ from version to version.
@@ -18,8 +17,6 @@ What is opened is compared with digests of what was packed.
 import hashlib
 import io
 import json
-import lzma
-import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +31,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from mmfer.config import FACE_PX, Block, CleanParams, HideParams, check
-from mmfer.data import dct, shapes
+from mmfer.data import dct
 from mmfer.data.faceset import (
     SPLITS,
     FaceSet,
@@ -48,20 +45,18 @@ from mmfer.data.faceset import (
     write_rows,
 )
 from mmfer.errors import MmferError
-from mmfer.face.geometry import CENTRE, NOSE_DROP
+from mmfer.face.array_code import FLOATS, compressed, decode, encode, floats
 from mmfer.face.hide import paint, trained, variants_of, with_found
-from mmfer.face.points import LEFT_EYE, N_POINTS, NOSE_BASE, PARTS, RIGHT_EYE
+from mmfer.face.points import PARTS
 from mmfer.files import new_file
 from mmfer.parallel import each, ranges
 from mmfer.zips import stored_zip
 
 FORMAT = 3
 HEAD, INDEX, IMAGES = "pack.json", "index.parquet", "images.dct"
-FLOATS = {"landmarks": (68, 2), "transforms": (2, 3), "visible": (5,)}  # float32; shape of a row
 HIDDEN, SCORES = "hidden/", "hidden/scores"
 PAINTED = 256  # hidden faces that a worker paints at a time
 SAMPLE = 64  # faces by which the table of the cosine transform is chosen
-LZMA_MEMORY = 2**26  # bytes that opening may take; what is written needs 9 MiB
 
 
 class Hidden(Block):
@@ -100,15 +95,16 @@ def write_pack(data: Path, target: Path) -> Head:
     if not clean.index.reindex(columns=raw.index.columns).equals(raw.index):
         raise MmferError(f"{data}/clean: its index is not that of {data}/raw; run the stage clean again")
     hidden = _open_hidden(data / "hidden", clean)
+    cleaning = CleanParams(**clean.made_by["params"])
     table = dct.choose_table(raw.images[:: -(-len(raw) // SAMPLE)])
     parts = {INDEX: clean.index.to_parquet(index=False, compression="zstd")}
     parts[IMAGES] = dct.encode(_chunks(raw.images), table)
-    parts |= _encode(clean, clean, "")
+    parts |= encode(clean, cleaning)
     arrays = raw.arrays | clean.arrays
     digests = {INDEX: hashlib.sha256(parts[INDEX]).hexdigest()}
     if hidden:
-        parts |= _encode(hidden, clean, HIDDEN)
-        parts[SCORES] = _compressed(hidden.index["face_score"].to_numpy())
+        parts |= {HIDDEN + name: part for name, part in encode(hidden, cleaning).items()}
+        parts[SCORES] = compressed(hidden.index["face_score"].to_numpy())
         arrays |= {HIDDEN + name: array for name, array in hidden.arrays.items()}
         digests[HIDDEN + INDEX] = hashlib.sha256(_drawn(hidden.index)).hexdigest()
     head = Head(
@@ -178,7 +174,10 @@ def read_hidden(pack: Path, data: Path, workers: int) -> FaceSet:
     drawn = variants_of(clean, trained(clean), params)
     if len(drawn) != rows:
         raise MmferError(f"{pack}: {HEAD} claims {rows:,} hidden faces instead of {len(drawn):,}; make the pack again")
-    scores = _floats(parts[SCORES], SCORES, (rows,), pack)
+    try:
+        scores = floats(parts[SCORES], SCORES, (rows,))
+    except ValueError as error:
+        raise MmferError(f"{pack}: {error}; copy the pack again") from None
     arrays = _decode(parts, HIDDEN, ~np.isnan(scores), head, pack)
     made_by = {"stage": "hide", "params": params.model_dump(), "from": clean.made_by}
     with new_faceset(data / "hidden", raw.dataset, raw.classes, drawn, made_by) as folder:
@@ -248,84 +247,16 @@ def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
         yield images[start : start + dct.CHUNK]
 
 
-def _encode(faces: FaceSet, clean: FaceSet, prefix: str) -> dict[str, bytes]:
-    """Parts of landmarks, transforms and visibility; the first begin with 1 where they are on a grid, else with 0."""
-    landmarks, found = np.array(faces.landmarks), faces.index["kept"].to_numpy()
-    on_grid = shapes.encode(landmarks.reshape(len(landmarks), -1))
-    off = _ordinals(faces.transforms) - _ordinals(_foretold(landmarks, found, CleanParams(**clean.made_by["params"])))
-    parts = {
-        "landmarks": b"\1" + on_grid if on_grid else b"\0" + _compressed(landmarks),
-        "transforms": _compressed((off << 1) ^ (off >> 31)),  # signs last: small numbers have small bytes
-        "visible": _compressed(faces.visible),
-    }
-    return {prefix + name: part for name, part in parts.items()}
-
-
 def _decode(parts: dict[str, bytes], prefix: str, found: np.ndarray, head: Head, pack: Path) -> dict[str, np.ndarray]:
     """Landmarks, transforms and visibility of faces, some of which were found (n,), compared with their digests."""
-    rows, arrays = len(found), {}
-    for name, shape in FLOATS.items():
-        part = parts[prefix + name]
-        if name == "landmarks" and part[:1] == b"\1":
-            arrays[name] = _on_grid(part[1:], prefix + name, rows, pack).reshape(rows, *shape)
-        else:
-            arrays[name] = _floats(part[name == "landmarks" :], prefix + name, (rows, *shape), pack)
-        if name == "transforms":
-            code = arrays[name].view(np.uint32)
-            off = (code >> 1).view(np.int32) ^ -(code & 1).view(np.int32)
-            cleaning = check(CleanParams, head.made_by["params"], f"{pack}: {HEAD}")
-            arrays[name] = (_ordinals(_foretold(arrays["landmarks"], found, cleaning)) + off).view(np.float32)
-        _compare(prefix + name, hashlib.sha256(arrays[name].data), head, pack)
-    return arrays
-
-
-def _on_grid(code: bytes, name: str, rows: int, pack: Path) -> np.ndarray:
+    cleaning = check(CleanParams, head.made_by["params"], f"{pack}: {HEAD}")
     try:
-        return np.concatenate(list(shapes.decode(code, rows, math.prod(FLOATS["landmarks"]))))
+        arrays = decode({name: parts[prefix + name] for name in FLOATS}, found, cleaning)
     except ValueError as error:
-        raise MmferError(f"{pack}: {name}: {error}; copy the pack again") from None
-
-
-def _ordinals(floats: np.ndarray) -> np.ndarray:
-    """Float32 -> int32 that neighbours differ by one in."""
-    return np.ascontiguousarray(floats).view(np.int32)
-
-
-def _foretold(landmarks: np.ndarray, found: np.ndarray, params: CleanParams) -> np.ndarray:
-    """What `geometry.alignment` gives for landmarks (n, 68, 2) of faces that were found (n,), but for the last bits.
-
-    By steps that every processor takes alike; those of complex numbers and of sums may end in other bits elsewhere.
-    """
-    half, height = params.eye_distance_px / 2, params.eye_height_px
-    nose = height + NOSE_DROP * params.eye_distance_px
-    places = ((CENTRE - half, height), (CENTRE + half, height), (CENTRE, nose))
-    to_x, to_y = CENTRE, (2 * height + nose) / 3
-    with np.errstate(all="ignore"):
-        groups = range(N_POINTS)[RIGHT_EYE], range(N_POINTS)[LEFT_EYE], [NOSE_BASE]
-        points = [_mean([landmarks[:, k].astype(np.float64) for k in group]) for group in groups]
-        centre = _mean(points)
-        spread, cos, sin = 0.0, 0.0, 0.0
-        for point, (u, v) in zip(points, places, strict=True):
-            x, y = (point - centre).T
-            spread = spread + x * x + y * y
-            cos = cos + x * (u - to_x) + y * (v - to_y)
-            sin = sin + x * (v - to_y) - y * (u - to_x)
-        cos, sin = cos / np.maximum(spread, 1e-6), sin / np.maximum(spread, 1e-6)
-        x, y = centre.T
-        rows = [cos, -sin, to_x - (cos * x - sin * y), sin, cos, to_y - (sin * x + cos * y)]
-        transforms = np.stack(rows, axis=1).astype(np.float32).reshape(-1, 2, 3)
-    transforms[~(found & params.align)] = np.eye(2, 3)
-    return np.where(np.isfinite(transforms), transforms, np.float32(0))  # bits of NaN are a processor's own
-
-
-def _mean(points: list[np.ndarray]) -> np.ndarray:
-    """Their mean, added in their order."""
-    return sum(points[1:], points[0]) / len(points)
-
-
-def _compressed(numbers: np.ndarray) -> bytes:
-    """Numbers of four bytes -> all their first bytes, then all their second ones, and so on: they repeat; by LZMA."""
-    return lzma.compress(np.ascontiguousarray(numbers).reshape(-1, 1).view(np.uint8).T.tobytes())
+        raise MmferError(f"{pack}: {prefix}{error}; copy the pack again") from None
+    for name, array in arrays.items():
+        _compare(prefix + name, hashlib.sha256(array.data), head, pack)
+    return arrays
 
 
 def _read_parts(pack: Path, *names: str) -> dict[str, bytes]:
@@ -370,17 +301,6 @@ def _read_index(parts: dict[str, bytes], head: Head, pack: Path) -> pd.DataFrame
     if types != {"label": "int8", "kept": "bool"}:
         raise MmferError(f"{pack}: {INDEX}: columns of types {types}, int8 and bool expected; make the pack again")
     return index
-
-
-def _floats(code: bytes, name: str, shape: tuple[int, ...], pack: Path) -> np.ndarray:
-    length = 4 * math.prod(shape)
-    try:
-        planes = lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY).decompress(code, length)
-    except (lzma.LZMAError, EOFError) as error:
-        raise MmferError(f"{pack}: {name}: damaged ({error}); copy the pack again") from None
-    if len(planes) < length:
-        raise MmferError(f"{pack}: {name}: ends within the {shape[0]:,} faces; copy the pack again")
-    return np.frombuffer(planes, np.uint8).reshape(4, -1).T.copy().view(np.float32).reshape(shape)
 
 
 def _write_images(code: bytes, head: Head, folder: Path, pack: Path) -> None:

@@ -26,7 +26,7 @@ from mmfer.errors import MmferError
 from mmfer.face import shape_predictor
 from mmfer.face.hide import write_hidden
 from mmfer.face.pack import write_pack
-from mmfer.training import bundles, campaign, loop
+from mmfer.training import bundles, campaign, loop, sources
 from mmfer.training.models import NETWORK
 from tests.faces import write_faces
 from tests.forks import ROOT, start
@@ -490,7 +490,7 @@ def test_what_is_made_of_a_pack_with_other_parameters_takes_no_place(home, train
     blocks = params.datasets["tiny"]
     more = blocks.model_copy(update={"augment": blocks.augment.model_copy(update={"copies": 5})})
     params = params.model_copy(update={"datasets": {"tiny": more}})
-    data = campaign.open_data([home / "tiny.pack"], out, params)
+    data = sources.open_data([home / "tiny.pack"], out, params)
     assert set((out / "data").iterdir()) == {before, data["tiny"]}
     assert len(open_faceset(data["tiny"] / "features")) > len(open_faceset(before / "features"))
 
@@ -591,7 +591,7 @@ def test_a_pack_brings_hidden_faces_to_where_there_is_no_dlib(tmp_path, monkeypa
     everything = {**PARAMS, "datasets": {"faces": PARAMS["datasets"]["tiny"] | blocks}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(everything))
     params = read_params(tmp_path / "params.yaml")
-    opened = campaign.open_data([tmp_path / "faces.pack"], tmp_path / "out", params)
+    opened = sources.open_data([tmp_path / "faces.pack"], tmp_path / "out", params)
     hidden = open_faceset(opened["faces"] / "hidden")
     np.testing.assert_array_equal(hidden.images, open_faceset(data / "hidden").images)
     entries = campaign.read_order(None, params, ["net"])
@@ -599,6 +599,6 @@ def test_a_pack_brings_hidden_faces_to_where_there_is_no_dlib(tmp_path, monkeypa
     np.testing.assert_array_equal(job.training.feed.faces.hidden["images"], hidden.images)
     other = params.datasets["faces"].model_copy(update={"hide": HideParams(variants=1)})  # of which the pack has none
     params = params.model_copy(update={"datasets": {"faces": other}})
-    monkeypatch.setattr(campaign, "write_hidden", Mock(side_effect=MmferError("they are looked for")))
+    monkeypatch.setattr(sources, "write_hidden", Mock(side_effect=MmferError("they are looked for")))
     with pytest.raises(MmferError, match="they are looked for"):
-        campaign.open_data([tmp_path / "faces.pack"], tmp_path / "out", params)
+        sources.open_data([tmp_path / "faces.pack"], tmp_path / "out", params)
