@@ -79,6 +79,19 @@ TARGETS = [
         "DVC reads dvc.yaml and dvc.lock twice in `repro` and once in `status`, with a YAML reader in Python, half of "
         "the time of both (cProfile of both commands); fewer or shorter lists of dependencies would lift it",
     ),
+    Target("predict", ("times", "photo_640x480", "median_s"), "another photo of 640 x 480 with a face, s", 0.035, True),
+    Target(
+        "predict", ("times", "cold_start", "median_s"), "`mmfer predict`: from cold to the first answer, s", 2.0, True
+    ),
+    Target(
+        "predict",
+        ("ratios", "folder_to_bare"),
+        "`mmfer predict` on 200 photos: its time over decoder, detector and network alone",
+        1.3,
+        True,
+        "landmarks, alignment and HOG, which the other leaves out",
+    ),
+    Target("video", ("frames_a_second", "3 faces, stretches"), "video of 1920 x 1080, three faces: frames/s", 15),
     Target("serve", ("growth_mib",), "`mmfer serve`: memory from 1,000 requests to 2,000, MiB", 50, True),
     *(
         Target("scale_memory", ("growth_mib", stage), f"{stage}: memory from 9,990 to 861,270 rows, MiB", 100, True)

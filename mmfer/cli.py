@@ -1,5 +1,6 @@
 """The command `mmfer`: what one does with a trained network, and training away from the pipeline."""
 
+import warnings
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -292,6 +293,12 @@ def web(
     typer.echo(f"{target / 'index.html'}: open it in a browser; the folder has {size / 1e6:.0f} MB")
 
 
+def one_line(message: Warning | str, *place: object, **more: object) -> str:
+    """A warning without the place in the code that it came from, which tells the user of a command nothing."""
+    return f"warning: {' '.join(str(message).split())}\n"
+
+
 def main() -> None:
     """Entry point of the console script."""
+    warnings.formatwarning = one_line
     run_app(app)

