@@ -72,7 +72,8 @@ def _summary_lines(video: Summary) -> list[str]:
     lines = [f"{head}, {count}{_shares(told['expressions'])}"]
     for track in sorted(tracks[:MOST], key=lambda track: track["track"]):
         lasted = f"{track['first']:.2f} to {track['last']:.2f} s, seen {track['seconds']:.1f} s"
-        lines.append(f"  track {track['track']}  {lasted}, score {track['score']:.2f}{_shares(track['expressions'])}")
+        score = f"score {track['score']:.2f}{', weak' if track['track'] in video.weak else ''}"
+        lines.append(f"  track {track['track']}  {lasted}, {score}{_shares(track['expressions'])}")
     if more > MOST:
         lines.append(f"  and {more - MOST:,} more, seen for less")
     return lines

@@ -77,7 +77,7 @@ def _deliver(
                     print(f"error: {' '.join(item.message.split())}", file=sys.stderr, flush=True)  # names may break it
             if isinstance(item, Summary) and timeline:
                 drawn += 1
-                draw(item.timeline, item.told["first"], item.source, numbered(timeline, drawn))
+                draw(item.timeline, item.told["first"], item.source, numbered(timeline, drawn), item.weak)
             if not isinstance(item, Picture):
                 continue
             read += 1

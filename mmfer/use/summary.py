@@ -23,6 +23,11 @@ class Summary:
     told: dict[str, Any]
     timeline: Timeline = field(repr=False)
 
+    @property
+    def weak(self) -> set[int]:
+        """The tracks of which the detector would for most of their time rather not say that they are faces."""
+        return {track["track"] for track in self.told["tracks"] if track["weak"] > 0.5}
+
 
 @dataclass
 class _Seen:
@@ -32,10 +37,12 @@ class _Seen:
     last: float
     frames: int = 0
     scores: float = 0.0
+    weak: float = 0.0  # seconds during which it was weak
     seconds: Counter[str] = field(default_factory=Counter)  # during which each expression was seen
 
     def add(self, face: Face, at: float, lasts: float) -> None:
         self.last, self.frames, self.scores = at, self.frames + 1, self.scores + face.score
+        self.weak += lasts if face.weak else 0.0
         self.seconds.update(dict.fromkeys(face.probabilities, 0.0) | {face.expression: lasts})
 
     def told(self) -> dict[str, Any]:
@@ -44,7 +51,8 @@ class _Seen:
         score = round(self.scores / self.frames, 4)
         return {
             **{"first": self.first, "last": self.last, "frames": self.frames},
-            **{"seconds": round(total, 3), "score": score, "expressions": shares},
+            **{"seconds": round(total, 3), "score": score, "weak": round(self.weak / total, 4)},
+            "expressions": shares,
         }
 
 

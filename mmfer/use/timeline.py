@@ -1,5 +1,6 @@
 """The probabilities of a video's tracks over its whole length, in a bounded number of steps, and their picture."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,12 +62,12 @@ class Timeline:
             sums[STEPS // 2 :] = 0
 
 
-def draw(timeline: Timeline, start: float, name: str, path: Path) -> None:
-    """The picture of a video that begins at `start`, seconds, as a PNG or SVG file."""
+def draw(timeline: Timeline, start: float, name: str, path: Path, weak: Collection[int] = ()) -> None:
+    """The picture of a video that begins at `start`, seconds, as PNG or SVG; `weak` are tracks to be called so."""
     from mmfer.report.timeline import draw_timeline
 
     bands, edges = timeline.bands()
-    names = {f"track {number}": band for number, band in bands.items()}
+    names = {f"track {number}{', weak' if number in weak else ''}": band for number, band in bands.items()}
     more = len(timeline.tracks) - len(bands)
     title = f"{name}: probabilities over time" + (f"; {len(bands)} tracks that were seen longest" if more else "")
     draw_timeline(names, edges + start, timeline.classes, title, path)

@@ -72,6 +72,19 @@ def test_the_table_ends_with_the_summary(run, clip):
     assert lines[-1] == "  track 1  0.00 to 1.90 s, seen 2.0 s, score 0.50: happy 60%, sad 40%"
 
 
+def test_a_track_that_is_weak_for_most_of_its_time_is_said_to_be(run, clip, tmp_path, monkeypatch):
+    def predict(self, pictures):
+        return [[replace(made_face(), weak=p.frame >= 8), replace(made_face(left=200.0), weak=False)] for p in pictures]
+
+    monkeypatch.setattr(FakePredictor, "predict", predict)
+    named = []
+    monkeypatch.setattr("mmfer.report.timeline.draw_timeline", lambda bands, *rest: named.extend(bands))
+    lines = run(clip, "--timeline", tmp_path / "t.png").stdout.splitlines()
+    assert lines[-2].startswith("  track 1  0.00 to 1.90 s, seen 2.0 s, score 0.50, weak: ")
+    assert lines[-1].startswith("  track 2  0.00 to 1.90 s, seen 2.0 s, score 0.50: ")
+    assert named == ["track 1, weak", "track 2"]
+
+
 def test_the_table_names_the_tracks_seen_longest(run, clip, monkeypatch):
     def predict(self, pictures):
         return [[made_face(left=2000.0 * (p.frame + 1)), made_face(left=0.0)] for p in pictures]

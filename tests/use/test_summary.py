@@ -28,10 +28,11 @@ def told(found):
 
 
 def test_every_frame_counts_for_as_long_as_it_was_shown():
-    first = (frame(0, 0.0), [face(1, 0.9, 0.4), face(2, 0.1)])  # for 1 s
+    first = (frame(0, 0.0), [replace(face(1, 0.9, 0.4), weak=True), replace(face(2, 0.1), weak=True)])  # for 1 s
     second = (frame(1, 1.0), [face(1, 0.2, 0.8)])  # for 3 s
     third = (frame(2, 4.0), [])  # for as long as the one before
-    (video,) = told([first, second, third])
+    (summed,) = (item for item, _ in summarised([first, second, third]) if isinstance(item, Summary))
+    video = summed.told
     assert {key: value for key, value in video.items() if key != "tracks"} == {
         **{"first": 0.0, "last": 4.0, "frames": 3, "seconds": 7.0, "with_face": round(4 / 7, 4)},
         **{"score": round((0.4 + 0.5 + 0.8) / 3, 4), "expressions": {"happy": 0.2, "sad": 0.8}, "tracks_left_out": 0},
@@ -39,13 +40,16 @@ def test_every_frame_counts_for_as_long_as_it_was_shown():
     assert video["tracks"] == [
         {
             **{"track": 1, "first": 0.0, "last": 1.0, "frames": 2, "seconds": 4.0, "score": 0.6},
+            **{"weak": 0.25},
             "expressions": {"happy": 0.25, "sad": 0.75},
         },
         {
             **{"track": 2, "first": 0.0, "last": 0.0, "frames": 1, "seconds": 1.0, "score": 0.5},
+            **{"weak": 1.0},
             "expressions": {"happy": 0.0, "sad": 1.0},
         },
     ]
+    assert summed.weak == {2}
 
 
 def test_each_video_has_its_summary_after_its_last_frame_and_before_what_was_wrong_with_it():

@@ -62,6 +62,14 @@ def test_the_picture_is_coloured_where_a_track_is_seen_and_white_elsewhere(tmp_p
     assert max(upper[:, right].mean(), lower[:, left].mean()) < 0.02
 
 
+def test_a_weak_track_is_called_so(tmp_path, monkeypatch):
+    line, named = Timeline(step=1.0), []
+    line.add([face(1, 1.0), face(2, 0.0)], 0.0, 5.0)
+    monkeypatch.setattr("mmfer.report.timeline.draw_timeline", lambda bands, *rest: named.extend(bands))
+    draw(line, 0.0, "v.mp4", tmp_path / "t.png", {2})
+    assert named == ["track 1", "track 2, weak"]
+
+
 def test_a_video_without_faces_can_be_drawn(tmp_path):
     line = Timeline(step=1.0)
     line.add([], 0.0, 5.0)
