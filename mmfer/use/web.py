@@ -21,7 +21,7 @@ from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, require
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.face.visibility import WEIGHTS as VISIBILITY
-from mmfer.face.yunet import model_file
+from mmfer.face.yunet import load_model
 from mmfer.files import new_folder, write_text
 from mmfer.training.calibration import terms_of
 from mmfer.use.limits import about
@@ -118,7 +118,7 @@ def _yunet() -> bytes:
     """YuNet's graph for pictures of any size, without the five points that it finds beside each box."""
     import onnx
 
-    model = onnx.load(str(model_file()))
+    model = onnx.load_model_from_string(load_model().tobytes())
     for place, side in ((2, "height"), (3, "width")):
         model.graph.input[0].type.tensor_type.shape.dim[place].dim_param = side
     for output in list(model.graph.output):

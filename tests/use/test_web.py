@@ -19,7 +19,7 @@ from safetensors.numpy import load, save_file
 from mmfer.data.cutting import cut_square, find_boxes
 from mmfer.data.synthetic.faces import render_face
 from mmfer.errors import MmferError
-from mmfer.face import detection, geometry
+from mmfer.face import detection, geometry, yunet
 from mmfer.face.hog import hog, to_half
 from mmfer.face.shape_predictor import load_shape_model
 from mmfer.training.calibration import tempered
@@ -241,6 +241,20 @@ def test_a_network_whose_faces_yunet_found_is_refused_in_one_line(tmp_path, monk
         web.export_web(tmp_path / "page", None, None, compact=False)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_detector_goes_into_no_page(tmp_path, monkeypatch):
+    for name in (web.SCRIPT, web.GLUE, web.BINARY):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setattr(web, "LEVEL", 1)
+    spoilt = bytearray(yunet.load_model().tobytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    (tmp_path / "spoilt.onnx").write_bytes(spoilt)
+    monkeypatch.setattr(yunet, "model_file", lambda: tmp_path / "spoilt.onnx")
+    yunet.load_model.cache_clear()
+    with pytest.raises(MmferError, match=r"spoilt\.onnx: not YuNet's model"):
+        web.export_web(tmp_path / "page", None, tmp_path, compact=False)
+    assert not (tmp_path / "page").exists()
 
 
 @pytest.mark.parametrize("name", [".", "..", "/"])
