@@ -13,7 +13,7 @@ from mmfer.errors import click_command
 
 ROOT = Path(__file__).parents[1]
 STAGES = sorted(path.stem for path in (ROOT / "stages").glob("[a-z]*.py"))
-OF_ALL = {"report"}  # the stage over all data sets: it has no argument
+OF_ALL = {"report", "names"}  # the stage over all data sets, and the check before all stages: without arguments
 OF_A_SYSTEM = ("train", "evaluate", "robustness")
 APP = """
 import errno, time, typer

@@ -87,6 +87,29 @@ def _repro(root, *options) -> set[str]:
     return set(re.findall(r"Running stage '(.+?)'", _run(root, "dvc", "repro", *options).stdout))
 
 
+@pytest.mark.parametrize("part", ["datasets", "systems"])
+def test_a_name_that_ends_its_quotes_runs_nothing(tmp_path, part):
+    """Of each stage with names the commands alone, so that all are tried."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    del stages["report"]
+    for stage in stages.values():
+        stage.get("do", stage).pop("deps")
+        for key in {"params", "outs", "metrics", "plots"} & set(stage.get("do", stage)):
+            stage.get("do", stage).pop(key)
+    params = small_params()
+    hostile = "x'; touch made; echo '"
+    params[part] = {hostile: params[part].popitem()[1]}
+    write_yaml(tmp_path / "dvc.yaml", {"stages": stages})
+    write_yaml(tmp_path / "params.yaml", params)
+    for name in ("mmfer", "stages"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    _run(tmp_path, "dvc", "init", "--no-scm", "-q")
+    done = _run(tmp_path, "dvc", "repro", "--keep-going", check=False)
+    assert len(re.findall("Running stage", done.stdout)) >= len(stages)
+    assert f'{part}: "{hostile}" is no name; take letters, digits, _ and -' in done.stderr
+    assert not (tmp_path / "made").exists()
+
+
 def test_second_repro_runs_nothing(project):
     assert _repro(project) == set()
 
