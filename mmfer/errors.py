@@ -18,6 +18,8 @@ EXTRAS = {
     **dict.fromkeys(["fastapi", "fastapi_offline", "python_multipart", "uvicorn"], "serve"),
     **dict.fromkeys(["pi_heif", "pillow_jxl"], "formats"),
 }
+# What torch, Python's threads and the loader of libraries say without it, who know no MemoryError.
+NO_MEMORY = ("allocate memory", "can't start new thread", "failed to map segment")
 NO_CACHE = "no locator available"  # what numba says, as mmfer is imported, without a package or home to write to
 
 
@@ -44,14 +46,9 @@ def run_app(app: typer.Typer) -> None:
         if debug:
             raise
         message = _describe(error)
-    except ModuleNotFoundError as error:
-        if debug or not error.name or error.name.split(".")[0] in OWN:
+    except (RuntimeError, ImportError) as error:
+        if debug or not (message := _of_a_library(error)):
             raise
-        message = _describe(absent(error.name.split(".")[0]))
-    except RuntimeError as error:
-        if debug or NO_CACHE not in str(error):
-            raise
-        message = "no folder for compiled code can be written to; name one by the variable NUMBA_CACHE_DIR"
     except Exception as error:
         # Click's usage errors print themselves: wrong option, missing argument. Anything else is a bug: show it whole.
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):
@@ -105,6 +102,17 @@ def _describe(error: MmferError | OSError | MemoryError) -> str:
         return "the memory is not enough for this; take fewer --workers, smaller batches or fewer faces"
     where = error.filename or "disk"
     return f"{where}: {error.strerror or error}; free space or correct the permissions, then run the command again"
+
+
+def _of_a_library(error: RuntimeError | ImportError) -> str:
+    """What the error of a library means where the user can mend that; else, for it is a bug, nothing."""
+    if any(words in str(error) for words in NO_MEMORY):
+        return _describe(MemoryError())
+    if NO_CACHE in str(error):
+        return "no folder for compiled code can be written to; name one by the variable NUMBA_CACHE_DIR"
+    package = (getattr(error, "name", None) or "").split(".")[0]
+    missing = isinstance(error, ModuleNotFoundError) and package and package not in OWN
+    return str(absent(package)) if missing else ""
 
 
 def require(*packages: str) -> None:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JUNK = {"__MACOSX", "@eaDir"}
-OURS = f".{platform.node()}-"  # how names of temporary files of this computer begin, before the number of the process
+NUMBERING = Path("/proc/self/ns/pid")  # on Linux tells containers, whose processes are numbered anew, from each other
+# How names of temporary files of this computer begin, before the number of the process.
+OURS = f".{platform.node()}-{NUMBERING.stat().st_ino if NUMBERING.exists() else 0}-"
 
 
 @contextmanager

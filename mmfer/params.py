@@ -107,10 +107,17 @@ def _assigned(paths: list[str], datasets: dict[str, Any]) -> dict[str, str]:
         if key not in readers:
             shown = " or ".join(f"{reader}={path}" for reader in readers)
             raise MmferError(f"--path {text}: name the data set that is read there; give {shown}")
-        if not Path(path).expanduser().exists():
+        if not _is_there(path):
             raise MmferError(f"--path {path}: no such file or folder; correct it")
         assigned[key] = path
     return assigned
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except RuntimeError:  # the home of a user that is not known
+        return False
 
 
 def _stated(name: str, block: dict[str, Any], file: str) -> dict[str, Any]:

@@ -33,6 +33,12 @@ def main(fault: str, count: int = 1):
         raise OSError(errno.ENOSPC, "No space left on device")
     if fault == "memory":
         raise MemoryError
+    if fault == "tensors":
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+    if fault == "threads":
+        raise RuntimeError("can't start new thread")
+    if fault == "library":
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
     if fault == "cache":
         raise RuntimeError("cannot cache function '_hog': no locator available for file 'hog.py'")
     if fault == "bug":
@@ -54,6 +60,7 @@ def run(*arguments):
     )
 
 
+MEMORY = "the memory is not enough for this; take fewer --workers, smaller batches or fewer faces"
 REMEDY = "free space or correct the permissions, then run the command again"
 
 
@@ -63,7 +70,7 @@ REMEDY = "free space or correct the permissions, then run the command again"
         ("mine", "error: x.zip: truncated; download it again\n"),
         ("full", f"error: data/images.npy: No space left on device; {REMEDY}\n"),
         ("readonly", f"error: metrics: Read-only file system; {REMEDY}\n"),
-        ("memory", "error: the memory is not enough for this; take fewer --workers, smaller batches or fewer faces\n"),
+        *[(fault, f"error: {MEMORY}\n") for fault in ("memory", "tensors", "threads", "library")],
         ("cache", "error: no folder for compiled code can be written to; name one by the variable NUMBA_CACHE_DIR\n"),
         ("nameless", f"error: disk: No space left on device; {REMEDY}\n"),
     ],

@@ -145,6 +145,16 @@ def test_what_a_killed_process_left_beside_a_file_is_removed_and_nothing_else(tm
     assert {path.name for path in tmp_path.iterdir()} == others | {"other.json"}
 
 
+@pytest.mark.skipif(not files.NUMBERING.exists(), reason="needs Linux")
+def test_a_container_does_not_clear_up_after_processes_of_another(tmp_path):
+    """One host name may be that of several, as with --network host; each numbers its processes from 1 on."""
+    assert files.OURS.endswith(f"-{os.stat('/proc/self/ns/pid').st_ino}-")
+    other = tmp_path / f"{files.OURS.replace(str(files.NUMBERING.stat().st_ino), '1')}{2**22}.a.csv"
+    other.touch()
+    write_json(tmp_path / "a.json", {})
+    assert other.exists()
+
+
 @pytest.mark.parametrize("links", [True, False])
 def test_a_name_that_is_taken_stays_its_owners(tmp_path, monkeypatch, links):
     def refuse(*_):

@@ -206,6 +206,10 @@ REFUSED = [
     (["ckplus", "--path", "ck=docs"], r"--path ck=docs: name the data set .*; give ckplus=docs$"),
     (["synthetic", "--path", "docs"], r"--path docs: no data set of this set reads files; leave it out"),
     (["fer2013", "--path", "nowhere.zip"], r"--path nowhere.zip: no such file or folder; correct it"),
+    (
+        ["fer2013", "--path", "~nobody-of-that-name/a.zip"],
+        r"--path ~nobody.*/a.zip: no such file or folder; correct it",
+    ),
     (["fer2013", "--path", "fer2013=nowhere.zip"], r"--path nowhere.zip: no such file or folder; correct it"),
 ]
 

@@ -99,22 +99,27 @@ def read_faceset(folder: Path) -> Answer:
 
 
 def make_pack(folder: Path) -> None:
-    """Seventy rendered faces."""
+    """Seventy rendered faces, and a hidden one of each that trains."""
+    from mmfer.config import HideParams
+    from mmfer.face.hide import write_hidden
     from mmfer.face.pack import write_pack
 
+    write_hidden(*(_data() / name for name in ("raw", "clean", "hidden")), HideParams(variants=1), 1)
     write_pack(_data(), folder / "faces.pack")
 
 
 def read_packed(folder: Path) -> Answer:
     """What it unpacks to."""
     from mmfer.data.faceset import open_faceset
-    from mmfer.face.pack import read_pack
+    from mmfer.face.pack import read_hidden, read_pack
 
     with tempfile.TemporaryDirectory() as opened:
         read_pack(folder / "faces.pack", Path(opened))
+        hidden = read_hidden(folder / "faces.pack", Path(opened), 1)
         raw, clean = open_faceset(Path(opened, "raw")), open_faceset(Path(opened, "clean"))
-        arrays = {name: digest(np.asarray(array)) for name, array in (raw.arrays | clean.arrays).items()}
-        return arrays | {"index": digest(clean.index.to_csv())}
+        arrays = raw.arrays | clean.arrays | {f"hidden {name}": array for name, array in hidden.arrays.items()}
+        indices = {"index": digest(clean.index.to_csv()), "hidden index": digest(hidden.index.to_csv())}
+        return indices | {name: digest(np.asarray(array)) for name, array in arrays.items()}
 
 
 def make_models(folder: Path) -> None:
@@ -145,6 +150,30 @@ def read_models(folder: Path) -> Answer:
         answer[name] = digest(model.predict(example_faces(model)).round(4) + 0.0)
     predictor = Predictor.load(folder / "ours")
     return answer | {"graph": digest(predictor.model.predict(example_faces(model)).round(4) + 0.0)}
+
+
+def make_bundles(folder: Path) -> None:
+    """The narrow network as `mmfer train` brings it home: in zips, its weights in pieces."""
+    from mmfer.data.faceset import open_faceset
+    from mmfer.training.bundles import bundle
+    from mmfer.training.models import build, model_facts, save_model
+
+    run = "0123456789abcdef01234567"
+    trained = {"run": run, "fold": -1, "seed": 0, "train": {}}
+    facts = model_facts("ours", {"kind": "ours"} | NARROW, open_faceset(_data() / "features"), **trained)
+    save_model(folder / run, facts, build(facts))
+    bundle([folder / run], folder, 20_000)
+    shutil.rmtree(folder / run)
+
+
+def read_bundles(folder: Path) -> Answer:
+    """The weights that they hold."""
+    from mmfer.training.bundles import unpack
+    from mmfer.training.models import NETWORK
+
+    with tempfile.TemporaryDirectory() as place:
+        unpack(sorted(folder.iterdir()), Path(place))
+        return {NETWORK: digest(b"".join(file.read_bytes() for file in Path(place).rglob(NETWORK)))}
 
 
 def make_onnx(folder: Path) -> None:
@@ -347,6 +376,7 @@ KINDS = {
     "facesets": Kind(make_faceset, read_faceset),
     "packs": Kind(make_pack, read_packed, set()),
     "models": Kind(make_models, read_models, {"model.json"}),
+    "bundles": Kind(make_bundles, read_bundles, set()),
     "onnx": Kind(make_onnx, read_onnx, set()),
     "archives": Kind(make_archive, read_archive),
     "tables": Kind(make_table, read_table),

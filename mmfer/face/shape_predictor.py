@@ -5,6 +5,7 @@ add a move of all points. To fetch these 65 MB of moves takes longer than to add
 batch while it is in the processor's cache, and no thread keeps another waiting, as dlib's does.
 """
 
+import errno
 import functools
 import importlib.util
 from pathlib import Path
@@ -147,6 +148,8 @@ def read_shape_model(path: Path) -> ShapeModel:
     try:
         return _parse(np.memmap(path, np.uint8, "r").view(np.ndarray))
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:  # it may well be whole
+            raise MemoryError from None
         remedy = "run `pip install --force-reinstall face_recognition_models`"
         raise MmferError(f"{path}: not a 68-point model ({error}); {remedy}") from None
 

@@ -68,7 +68,8 @@ class Connection:
             self._alive = False
             reason = (str(error).strip() or repr(error)).splitlines()[0]  # further lines hold SQL or a response's HTML
             print(
-                f"warning: MLflow: {textwrap.shorten(reason, 200, placeholder=' ...')}; the run goes on without it",
+                f"warning: MLflow: {textwrap.shorten(reason, 200, placeholder=' ...')}; the run goes on without it "
+                "(`mmfer doctor` says more)",
                 file=sys.stderr,
             )
             return None

@@ -3,10 +3,12 @@
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mmfer.errors import MmferError, require
 from mmfer.face.points import PARTS
+from mmfer.files import as_utf8
 from mmfer.use.faces import Faces, path_alone
 from mmfer.use.inputs import as_list, as_picture, in_groups, is_one, read_ahead
 from mmfer.use.media import Fault, read_media
@@ -80,7 +82,8 @@ def table(
         if isinstance(item, Fault):
             warnings.warn(item.message, stacklevel=3)
         else:
-            rows += [cells(item, face) for face in faces]
+            named = replace(item, source=as_utf8(item.source))  # text of pandas is UTF-8
+            rows += [cells(named, face) for face in faces]
     made = pd.DataFrame(rows, columns=columns(predictor.classes))
     return made.astype({"frame": "Int64", "track": "Int64", "seconds": "float64", "weak": bool})
 

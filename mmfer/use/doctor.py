@@ -174,8 +174,14 @@ def _database(uri: str) -> Finding:
     file = sqlite_file(uri).resolve()
     if not file.exists():
         return Finding("-", f"{uri}: not there yet; the first stage makes it")
+    from mlflow.store.db.utils import _get_latest_schema_revision  # of the tables that it works with
+
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
         (runs,) = database.execute("select count(*) from runs").fetchone()
+        tables = database.execute("select version_num from alembic_version").fetchall()
+    if tables != [(_get_latest_schema_revision(),)]:
+        remedy = f"run `mlflow db upgrade {uri}`; where that fails, move the file away: the next stage makes another"
+        return Finding("FAIL", f"{uri}: of another version of MLflow, or not made to its end; {remedy}")
     return Finding("ok", f"{uri}: {runs} runs")
 
 

@@ -161,7 +161,8 @@ def _decode(content: bytes, name: str, most: int | None) -> Picture:
         if width * height > limit:
             raise MmferError(f"{name}: {width} x {height} is more than {limit:,} pixels; scale it down")
         _draft(image)
-        deep = ";16" in str(image.tile) and not image.mode.startswith("I")  # of which Pillow keeps the upper 8 bits
+        # Of which Pillow keeps the upper 8 bits, even if these are empty; OpenCV has no CMYK of so many.
+        deep = ";16" in str(image.tile) and not image.mode.startswith(("I", "CMYK"))
         whole = _loaded(image, content) if not deep or image.format == "PNG" else image  # OpenCV shows a part of a PNG
         pixels = displayed(_deep_colours(content) if deep else whole, orientation(whole))
     if width * height <= MAX_PIXELS:
@@ -225,6 +226,8 @@ def displayed(image: Image.Image, turn: Any) -> np.ndarray:
     turned = image.transpose(TURNS[turn]) if turn in TURNS else image
     if turned.mode.startswith(("I", "F")):  # 16 and 32 bit
         return to_rgb(deep_grey(np.asarray(turned)))
+    if turned.mode == "La":  # grey levels times their alpha: Pillow makes nothing else of them
+        turned = turned.convert("LA")
     if turned.has_transparency_data:
         turned = turned.convert("RGBA")
         white = Image.new("RGBA", turned.size, "white")

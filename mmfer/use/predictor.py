@@ -193,7 +193,7 @@ class Predictor:
         if not cut:
             return [[] for _ in pictures]
         stored = self.see(np.stack(cut))
-        rows = zip(self.model.predict(stored), stored["visible"], strict=True)
+        rows = zip(self._plain(stored), stored["visible"], strict=True)
         answers = [[self._face(face, *next(rows)) for face in faces] for faces in found]
         return [
             [face.scaled(picture.factor) if picture.factor > 1 else face for face in faces]
@@ -252,7 +252,14 @@ class Predictor:
         return self._predict(self.see(images))
 
     def _predict(self, stored: dict[str, np.ndarray]) -> np.ndarray:
-        return tempered(self.model.predict(stored), **self._terms)
+        return tempered(self._plain(stored), **self._terms)
+
+    def _plain(self, stored: dict[str, np.ndarray]) -> np.ndarray:
+        """What the model answers, (n, C); MmferError where that is no probabilities, as of weights that are NaN."""
+        answers = self.model.predict(stored)
+        if not np.isfinite(answers).all():
+            raise MmferError("the network answers what is no number: its weights are no good; train it again")
+        return answers
 
     def see(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Faces uint8 (N, 48, 48) -> to the bit what the stages store of them (mmfer.face.prepare.STORED)."""

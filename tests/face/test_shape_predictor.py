@@ -1,5 +1,6 @@
 """Landmarks of a batch against dlib's own predictor, and files that hold no model."""
 
+import errno
 import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,6 +118,15 @@ def test_a_damaged_file_is_refused_or_read_and_never_more(tmp_path, rng):
         (tmp_path / str(trial)).write_bytes(data)
         with pytest.raises(MmferError, match="not a 68-point model"):
             read_shape_model(tmp_path / str(trial))
+
+
+def test_a_68_point_model_that_memory_does_not_hold_is_not_called_damaged(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(np, "memmap", full)
+    with pytest.raises(MemoryError):
+        read_shape_model(Path("a"))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no model"])

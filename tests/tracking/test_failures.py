@@ -54,14 +54,20 @@ def test_a_failure_of_any_call_is_told_once_and_costs_nothing_else(client, monke
     assert result == 3
     assert len(calls) == 1
     out, err = capfd.readouterr()
-    assert (out, err) == ("", "warning: MLflow: No space left on device; the run goes on without it\n")
+    assert (out, err) == (
+        "",
+        "warning: MLflow: No space left on device; the run goes on without it (`mmfer doctor` says more)\n",
+    )
 
 
 def test_a_failure_without_a_message_is_told_by_its_kind(client, monkeypatch, capfd):
     monkeypatch.setattr(MlflowClient, "create_run", lambda *_, **__: iter(()).__next__())
     with stage_run("train", "one", {}):
         pass
-    assert capfd.readouterr().err == "warning: MLflow: StopIteration(); the run goes on without it\n"
+    assert (
+        capfd.readouterr().err
+        == "warning: MLflow: StopIteration(); the run goes on without it (`mmfer doctor` says more)\n"
+    )
 
 
 def test_nothing_is_called_after_a_failure_in_the_middle(client, monkeypatch, capfd):
@@ -93,7 +99,7 @@ def test_a_bad_uri_is_told_in_one_line_within_seconds(client, monkeypatch, capfd
     out, err = capfd.readouterr()
     assert out == ""
     assert err.startswith("warning: MLflow: ")
-    assert err.endswith("; the run goes on without it\n")
+    assert err.endswith("; the run goes on without it (`mmfer doctor` says more)\n")
     assert err.count("\n") == 1
 
 

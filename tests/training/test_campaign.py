@@ -345,6 +345,24 @@ def test_a_hostile_zip_of_models_is_refused_in_a_line_and_nothing_of_it_stays(co
     assert not list(tmp_path.glob("in/*"))
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_two_facts_of_a_model_in_one_zip_none_is_taken(tmp_path):
+    file = io.BytesIO(zipped({}))
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr(f"{RUN}/model.json", "{}")
+    (tmp_path / "models.zip").write_bytes(file.getvalue())
+    with pytest.raises(MmferError, match=r"models\.zip: damaged \(it has two parts of one name\)"):
+        bundles.unpack([tmp_path / "models.zip"], tmp_path / "in")
+
+
+def test_a_pipe_in_place_of_a_zip_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "models.zip")
+    kept = os.open(tmp_path / "models.zip", os.O_RDWR)  # so that whoever opens it does not wait for ever
+    with pytest.raises(MmferError, match=r"models\.zip: damaged \(no file\)"):
+        bundles.unpack([tmp_path / "models.zip"], tmp_path / "in")
+    os.close(kept)
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("fold", "x"), ("seed", None), ("train", []), ("dataset", []), ("params", 3), ("made_by", {})]
 )

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import sys
 import warnings
 from dataclasses import replace
@@ -89,6 +90,12 @@ def test_a_file_that_cannot_be_read_is_a_warning_and_a_thing_that_is_no_photo_an
         assert len(table(FakePredictor(), photos)) == 3
     with pytest.raises(MmferError, match="photo 1: int is no photo"):
         table(FakePredictor(), [photos / "b.png", 5])
+
+
+def test_a_photo_whose_name_is_not_utf8_has_its_row(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/\xff.png", "wb") as file:
+        file.write(encode(np.full((80, 120, 3), 150, np.uint8)))
+    assert table(FakePredictor(), tmp_path)["file"].tolist() == [f"{tmp_path}/\ufffd.png"]
 
 
 def test_a_table_without_faces_has_its_columns(photos):

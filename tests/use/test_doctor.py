@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
@@ -131,6 +133,11 @@ def test_the_store_of_the_stages_is_found_where_they_keep_it(tmp_path):
         pass
     found = doctor.store()
     assert found == Finding("ok", f"sqlite:///{tmp_path.as_posix()}/mlflow.db: 1 runs")
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:  # as an interrupted MLflow leaves it
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    found = doctor.store()
+    assert found.mark == "FAIL"
+    assert f"run `mlflow db upgrade sqlite:///{tmp_path.as_posix()}/mlflow.db`; where that fails, move" in found.text
 
 
 @pytest.mark.parametrize("root", [None, "project"])

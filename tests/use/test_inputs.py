@@ -120,6 +120,13 @@ def test_an_image_of_pillow_is_turned_as_its_exif_says(colours):
     assert (as_picture(image, "x").pixels == np.rot90(colours, -1)).all()
 
 
+def test_grey_levels_times_their_alpha_are_laid_over_white():
+    image = Image.fromarray(np.array([[[200, 255], [200, 0], [200, 102]]], np.uint8), "LA")
+    plain = as_picture(image, "x").pixels
+    assert plain[0, :, 0].tolist() == [200, 255, 233]  # 0.4 * 200 + 0.6 * 255
+    np.testing.assert_allclose(as_picture(image.convert("La"), "x").pixels, plain, atol=1)
+
+
 @pytest.mark.parametrize(
     ("photo", "message"),
     [

@@ -1,6 +1,7 @@
 """Photos of every kind as they are displayed, every fault in one line."""
 
 import base64
+import struct
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,17 @@ def test_alpha_is_laid_over_white(colours):
 def test_cmyk_becomes_rgb(colours):
     pixels = decode(encode(Image.fromarray(colours).convert("CMYK"), "TIFF"), "x").pixels
     np.testing.assert_allclose(pixels.astype(int), colours.astype(int), atol=2)
+
+
+def test_cmyk_of_16_bits_is_read():
+    """As TIFF 6.0 lays it out: a head, nine entries, the bits of each ink, the pixels."""
+    inks = np.zeros((2, 4, 4), "<u2")
+    inks[..., 0], inks[:, 2:, 3] = 65535, 32768  # cyan, and half of black
+    entries = [(256, 4, 1, 4), (257, 4, 1, 2), (258, 3, 4, 122), (259, 3, 1, 1), (262, 3, 1, 5), (273, 4, 1, 130)]
+    entries += [(277, 3, 1, 4), (278, 4, 1, 2), (279, 4, 1, inks.nbytes)]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + b"".join(struct.pack("<HHII", *each) for each in entries)
+    content = head + struct.pack("<I4H", 0, 16, 16, 16, 16) + inks.tobytes()
+    assert decode(content, "x").pixels.tolist() == [[[0, 255, 255]] * 2 + [[0, 127, 127]] * 2] * 2
 
 
 def test_a_palette_with_a_transparent_colour_becomes_rgb():

@@ -33,6 +33,7 @@ from mmfer.training.calibration import tempered, terms_of
 from mmfer.training.models import load_model
 from mmfer.use import inputs
 from mmfer.use.drawing import overlap
+from mmfer.use.onnx_model import OnnxModel
 from mmfer.use.predictor import WEIGHTS, Predictor, open_folder, withheld
 from tests.tiny import MADE_BY
 from tests.use.photos import encode, large, scene
@@ -72,6 +73,14 @@ def test_predictor_prepares_faces_to_the_bit_as_the_stages_do(rendered, rng, pre
     assert terms["temperature"] < 0.9  # the probabilities given are not those of the network, only their order is
     assert (predictor.predict_faces(faces) == tempered(expected, **terms)).all()
     assert (predictor.predict_faces(faces).argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def test_a_network_of_weights_that_are_no_numbers_answers_nothing(monkeypatch, rendered):
+    monkeypatch.setattr(OnnxModel, "predict", lambda _, stored: np.full((len(stored["images"]), 7), np.nan, np.float32))
+    with pytest.raises(MmferError, match=r"answers what is no number: .*; train it again"):
+        Predictor.load().predict_faces(rendered[0][:2])
+    with pytest.raises(MmferError, match="answers what is no number"):
+        Predictor.load().predict([scene([(rendered[0][5], 20, 50, 200)])])
 
 
 def test_probabilities_of_no_faces_have_their_shape(predictor):

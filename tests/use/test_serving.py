@@ -184,7 +184,10 @@ def test_where_the_registry_fails_the_stage_goes_on_and_its_run_is_complete(root
     before = contents(*folders)
     monkeypatch.setattr(MlflowClient, method, fail)
     evaluate("tiny", "svm")
-    assert capfd.readouterr().err == "warning: MLflow: No space left on device; the run goes on without it\n"
+    assert (
+        capfd.readouterr().err
+        == "warning: MLflow: No space left on device; the run goes on without it (`mmfer doctor` says more)\n"
+    )
     after = contents(*folders)
     latencies = {file for file in before if file.name == "details.json"}  # it holds a latency
     assert before.keys() == after.keys()

@@ -21,7 +21,7 @@ import numpy as np
 
 from mmfer.config import FACE_PX
 from mmfer.errors import MmferError
-from mmfer.files import files_below, is_junk
+from mmfer.files import as_utf8, files_below, is_junk
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm"}
 MAX_TOTAL_BYTES = 8 << 30  # the original CK+ is about 2 GiB
@@ -86,7 +86,11 @@ def open_archive(path: Path) -> Iterator[Archive]:
         raise MmferError(f"{path}: neither a file nor a folder; correct source.path in params.yaml")
     if path.is_dir():
         files = [file for file in files_below(path) if file.is_file()]  # train and test may be links to another disk
-        yield Archive(path, {file.relative_to(path).as_posix(): _size(file) for file in files}, _folder_opener(path))
+        sizes = {file.relative_to(path).as_posix(): _size(file) for file in files}
+        odd = next((name for name in sizes if as_utf8(name) != name), None)
+        if odd:
+            raise MmferError(f"{path}: {as_utf8(odd)}: its name is not UTF-8, as that of an index has to be; rename it")
+        yield Archive(path, sizes, _folder_opener(path))
     elif zipfile.is_zipfile(path):
         try:
             archive = zipfile.ZipFile(path)

@@ -161,6 +161,13 @@ def test_pipes_are_not_waited_for(tmp_path):
         pass
 
 
+def test_a_name_that_no_index_can_hold_is_told(folder):
+    with open(os.fsencode(folder / "a") + b"/\xff.png", "wb"):
+        pass
+    with pytest.raises(MmferError, match="a/\ufffd\\.png: its name is not UTF-8"), open_archive(folder):
+        pass
+
+
 def test_a_zip_for_another_program_and_a_name_that_is_in_it_twice_are_refused(folder):
     path = pack(folder)
     whole = path.read_bytes()
