@@ -1,8 +1,9 @@
 """How far an answer can be taken at its word.
 
 Temperature scaling and the reliability diagram (Guo et al., 2017), with a temperature that depends on the entropy of an
-answer (after Balanya, Maroñas and Ramos, 2022); sets of classes that hold the true one as often as was promised
-(split conformal prediction with the least ambiguous sets of Sadinle, Lei and Wasserman, 2019).
+answer (after Balanya, Maroñas and Ramos, 2022) and is fitted to how often answers are right, too; sets of classes that
+hold the true one as often as was promised (split conformal prediction with the least ambiguous sets of Sadinle, Lei and
+Wasserman, 2019).
 """
 
 import math
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+TERMS = ("temperature", "temperature_rise", "temperature_bend")
 COVERAGE = 0.9  # how often the true class is to be among those of a set
 
 
@@ -18,34 +20,46 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, 
 
     temperature       of an answer that is sure; more than 1: the model is too sure of itself
     temperature_rise  of its logarithm for each nat of an answer's entropy
+    temperature_bend  of that logarithm for the square of the entropy
+
+    It is the cross entropy of the classes and that of whether the most probable one is right, which is what people
+    read off an answer: the former alone leaves it to the lesser classes how sure the first one is.
     """
     from scipy.optimize import minimize
 
+    right, rows = probabilities.argmax(axis=1) == labels, np.arange(len(labels))
+
     def cross_entropy(terms: np.ndarray) -> float:
-        chosen = tempered(probabilities, np.exp(terms[0]), terms[1])[np.arange(len(labels)), labels]
-        return -np.log(np.maximum(chosen, 1e-12)).mean()
+        values = tempered(probabilities, np.exp(terms[0]), *terms[1:])
+        answers = values.max(axis=1)
+        chances = np.stack([values[rows, labels], np.where(right, answers, 1 - answers)])
+        return -np.log(np.maximum(chances, 1e-12)).mean()
 
-    found = minimize(cross_entropy, np.zeros(2), method="Nelder-Mead", bounds=[(-3, 3), (-2, 2)]).x
-    return {"temperature": round(float(np.exp(found[0])), 4), "temperature_rise": round(float(found[1]), 4)}
+    found = minimize(cross_entropy, np.zeros(3), method="Nelder-Mead", bounds=[(-3, 3), (-5, 5), (-5, 5)]).x
+    return dict(zip(TERMS, (round(float(term), 4) for term in (np.exp(found[0]), *found[1:])), strict=True))
 
 
-def tempered(probabilities: np.ndarray, temperature: float = 1.0, temperature_rise: float = 0.0) -> np.ndarray:
+def tempered(
+    probabilities: np.ndarray, temperature: float = 1.0, temperature_rise: float = 0.0, temperature_bend: float = 0.0
+) -> np.ndarray:
     """Softmax of each row's logits over its temperature, from the plain softmax (N, C); the order of classes stays.
 
-    That temperature is `temperature` for a sure answer, times exp(`temperature_rise`) for each nat of entropy.
+    That temperature is `temperature` for a sure answer, times exp(`temperature_rise` H + `temperature_bend` H^2) for
+    one of entropy H in nats.
     """
-    if temperature == 1 and not temperature_rise:
+    if temperature == 1 and not temperature_rise and not temperature_bend:
         return probabilities
     logits = np.log(np.maximum(probabilities, 1e-30))
     entropy = -(probabilities * logits).sum(axis=1, keepdims=True)
-    logits = logits / (np.float32(temperature) * np.exp(np.float32(temperature_rise) * entropy))
+    slope = np.float32(temperature_rise) + np.float32(temperature_bend) * entropy
+    logits = logits / (np.float32(temperature) * np.exp(slope * entropy))
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def terms_of(result: dict[str, Any]) -> dict[str, float]:
     """What `fit_temperature` found for a model, from `result` of its model.json; empty where nothing was fitted."""
-    return {name: result[name] for name in ("temperature", "temperature_rise") if name in result}
+    return {name: result[name] for name in TERMS if name in result}
 
 
 def least_probability(probabilities: np.ndarray, labels: np.ndarray, coverage: float = COVERAGE) -> float:

@@ -32,6 +32,7 @@ class Result(Block):
     model_config = ConfigDict(extra="allow")
     temperature: float = Field(1.0, ge=0.01, le=100)
     temperature_rise: float = Field(0.0, ge=-10, le=10)
+    temperature_bend: float = Field(0.0, ge=-10, le=10)
     sets: Sets | None = None
 
 
@@ -45,7 +46,7 @@ class Facts(Block):
     dataset: str
     classes: list[str] = Field(min_length=2)
     made_by: Prepared
-    result: Result = Result(temperature=1.0, temperature_rise=0.0)
+    result: Result = Result(temperature=1.0, temperature_rise=0.0, temperature_bend=0.0)
     files: str = Field(description="sha256 of the other files")
 
 

@@ -201,6 +201,6 @@ def _page_facts(facts: dict[str, Any]) -> dict[str, Any]:
         "classes": facts["classes"],
         "clean": CleanParams(**params_of(made_by, "clean")).model_dump(),
         "extract": ExtractParams(**params_of(made_by, "extract")).model_dump(),
-        "terms": {"temperature": 1.0, "temperature_rise": 0.0} | terms_of(result),
+        "terms": {"temperature": 1.0, "temperature_rise": 0.0, "temperature_bend": 0.0} | terms_of(result),
         "least": (result.get("sets") or {}).get("least"),
     }

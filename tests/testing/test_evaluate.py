@@ -17,7 +17,7 @@ from mmfer.testing import predictions, tracked
 from mmfer.testing.evaluate import calibration, evaluate, measure, write_metrics, write_results
 from mmfer.testing.predictions import Predictions, predict_runs
 from mmfer.training import models
-from mmfer.training.calibration import expected_calibration_error
+from mmfer.training.calibration import TERMS, expected_calibration_error
 from mmfer.training.models import load_model
 from mmfer.training.train import train_all
 from tests.tiny import CLASSES, write_tiny
@@ -124,7 +124,7 @@ def test_facts_are_those_of_the_seed_that_is_listed_first(data, result):
     # Not of that whose folder sorts first: seed1, seed10, seed2.
     first = json.loads((data / "models/net/seed2/model.json").read_text())
     assert result.details["trained"] == first["result"]
-    for term in ("temperature", "temperature_rise"):
+    for term in TERMS:
         assert result.details["calibration"][term] == first["result"][term]
     assert result.first == data / "models/net/seed2"
     assert [model["seed"] for model in result.predictions.models] == [2, 10, 1]

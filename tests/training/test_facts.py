@@ -28,7 +28,7 @@ def test_the_facts_of_the_package_are_whole(facts):
     ("changed", "named"),
     [
         *(({"temperature": value}, "result.temperature") for value in (nan, inf, 0, -1, 1e-9, "1", None)),
-        *(({"temperature_rise": value}, "result.temperature_rise") for value in (nan, -1e3, 1e3, [])),
+        *(({f"temperature_{of}": value}, of) for of in ("rise", "bend") for value in (nan, -1e3, 1e3, [])),
         *(({"sets": {"least": value}}, "result.sets.least") for value in (nan, -0.1, 1.1, "x")),
         ({"sets": {}}, "result.sets.least"),
         ({"sets": "x"}, "result.sets"),

@@ -18,7 +18,7 @@ from mmfer.data.splits import split_rows
 from mmfer.errors import MmferError
 from mmfer.face.augment import write_augmented
 from mmfer.face.prepare import stored_rows
-from mmfer.training.calibration import fit_temperature, least_probability
+from mmfer.training.calibration import TERMS, fit_temperature, least_probability
 from mmfer.training.loop import epoch_samples, loss
 from mmfer.training.models import load_model
 from mmfer.training.runs import SHARED_CODE
@@ -303,7 +303,7 @@ def test_what_is_the_same_on_every_run_is_apart_from_what_is_not(data):
     assert facts["result"].items() >= result.items()
     counted = {"parameters": facts["result"]["parameters"], "models": 2, "samples_seen": 256, "rows": 2 * rows}
     assert trained.summary == {"epochs": 4, "chosen_epoch": 4} | counted
-    assert set(facts["result"]) == {*result, "parameters", "temperature", "temperature_rise", "sets"}
+    assert set(facts["result"]) == {*result, "parameters", *TERMS, "sets"}
     execution = {"device": "cpu", "threads": torch.get_num_threads(), "dtype": "float32"}
     assert facts["execution"].items() >= execution.items()
     assert set(facts["execution"]) == {

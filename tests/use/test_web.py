@@ -96,7 +96,7 @@ def test_halves_go_to_the_even_number_as_in_python(stages):
 
 def test_probabilities_are_calibrated_as_in_python(stages):
     plain = np.array([[0.6, 0.3, 0.1, 0]])
-    np.testing.assert_allclose(stages["tempered"], tempered(plain, 0.8, 0.3)[0], atol=1e-6)
+    np.testing.assert_allclose(stages["tempered"], tempered(plain, 0.8, 0.3, -0.2)[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("how", SCALES)

@@ -26,7 +26,7 @@ async function main() {
   const faces = pictures(given.faces), found = faces.map((face) => detection.findFace(face, clean, models));
   const results = {
     round: [0.5, 1.5, 2.5, -0.5, -1.5, 2.4, -2.6].map(cv.round),
-    tempered: predictor.tempered([0.6, 0.3, 0.1, 0], { temperature: 0.8, temperature_rise: 0.3 }),
+    tempered: predictor.tempered([0.6, 0.3, 0.1, 0], { temperature: 0.8, temperature_rise: 0.3, temperature_bend: -0.2 }),
     grey: list(cv.grey(noise).data),
     turned: list(cv.rot90(noise, 3).data),
     linear: list(cv.resize(noise, 150, 97, "linear").data),

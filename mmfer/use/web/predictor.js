@@ -72,10 +72,10 @@ const predictor = (() => {
   }
 
   /** Softmax of the logits over the temperature of this answer, from the plain softmax (mmfer/training/calibration.py). */
-  function tempered(plain, { temperature, temperature_rise: rise }) {
+  function tempered(plain, { temperature, temperature_rise: rise, temperature_bend: bend }) {
     const logits = Array.from(plain, (value) => Math.log(Math.max(value, 1e-30)));
     const entropy = -logits.reduce((sum, logit, k) => sum + logit * plain[k], 0);
-    const scaled = logits.map((logit) => logit / (temperature * Math.exp(rise * entropy)));
+    const scaled = logits.map((logit) => logit / (temperature * Math.exp((rise + bend * entropy) * entropy)));
     const highest = Math.max(...scaled), powers = scaled.map((logit) => Math.exp(logit - highest));
     const sum = powers.reduce((a, b) => a + b);
     return powers.map((power) => power / sum);
