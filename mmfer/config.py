@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mmfer.errors import MmferError
 
@@ -28,8 +28,17 @@ class Block(BaseModel):
 _SHOWN = reprlib.Repr()  # of a wrong value: a few aliases of YAML can stand for more than memory holds
 _SHOWN.maxlevel, _SHOWN.maxstring, _SHOWN.maxother = 3, 200, 200
 
+
+def _each_once(values: list) -> list:
+    if len(set(values)) < len(values):
+        raise ValueError(f"{', '.join(map(str, values))}: name each once")
+    return values
+
+
+each_once = AfterValidator(_each_once)
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Width = Annotated[int, Field(ge=1, le=2**16)]  # of a layer
+Depth = Annotated[int, Field(ge=1, le=100)]  # blocks or networks
 
 
 class SyntheticSource(Block):
@@ -216,7 +225,7 @@ class TrainParams(Block):
     ema: float = Field(0.0, ge=0, lt=1, description="decay of averaged weights, per step; 0: off")
     select: Literal["last", "best"] = Field("last", description="epoch that is kept; or best, by validation accuracy")
     patience: int | None = Field(None, ge=1, description="epochs without gain on validation, then it stops; empty: off")
-    seeds: list[Seed] = Field([0], min_length=1, description="one training each")
+    seeds: Annotated[list[Seed], each_once] = Field([0], min_length=1, description="one training each")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="or cpu, cuda, mps")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="bfloat16 on CUDA and on CPUs that multiply in it, else float32; or name one"
@@ -224,13 +233,6 @@ class TrainParams(Block):
     compile: bool | None = Field(
         None, description="true: torch.compile, a minute once, then faster; empty: on CUDA alone"
     )
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"{seeds} names a seed twice; each is one training")
-        return seeds
 
 
 class EvaluateParams(Block):
@@ -255,7 +257,9 @@ class PerturbParams(Block):
     )
     rotate_deg: float = Field(20.0, ge=0, le=90)
     shift_px: float = Field(6.0, ge=0, le=24)
-    severities: list[Annotated[int, Field(ge=1, le=5)]] = Field([1, 2, 3, 4, 5], description="of each corruption")
+    severities: Annotated[list[Annotated[int, Field(ge=1, le=5)]], each_once] = Field(
+        [1, 2, 3, 4, 5], description="of each corruption"
+    )
     seed: Seed = 0
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from mmfer.config import Width
+from mmfer.config import Depth, Width
 from mmfer.systems import register
 from mmfer.systems.fusion import BranchParams, Modality, ModalityFusion
 from mmfer.systems.layers import residual_stages
@@ -19,9 +19,9 @@ class CompactParams(BranchParams):
     """Widths of the branches."""
 
     channels: list[Width] = Field([40, 80, 160], min_length=1, max_length=4, description="of the residual stages")
-    blocks: int = Field(2, ge=1, description="residual blocks of each stage")
+    blocks: Depth = Field(2, description="residual blocks of each stage")
     stem_stride: Literal[1, 2] = Field(2, description="2: the face is halved at once, several times cheaper")
-    squeeze: int = Field(8, ge=1, description="reduction of the squeeze-and-excitation layer")
+    squeeze: Width = Field(8, description="reduction of the squeeze-and-excitation layer")
     landmarks_hidden: list[Width] = Field([256, 128], min_length=1)
     hog_hidden: list[Width] = Field([512, 128], min_length=1)
     dropout: float = Field(0.3, ge=0, lt=1, description="after each branch")

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
-from mmfer.config import Block, Width
+from mmfer.config import Block, Width, each_once
 from mmfer.systems.layers import Network
 
 Modality = Literal["image", "landmarks", "hog"]
@@ -18,17 +18,10 @@ Modality = Literal["image", "landmarks", "hog"]
 class BranchParams(Block):
     """What the parameters of systems with these branches have in common; each has widths of its own."""
 
-    branches: list[Modality] = Field(["image", "landmarks", "hog"], min_length=1)
+    branches: Annotated[list[Modality], each_once] = Field(["image", "landmarks", "hog"], min_length=1)
     landmarks_hidden: list[Width] = Field(min_length=1)
     hog_hidden: list[Width] = Field(min_length=1)
     dropout: float = Field(ge=0, lt=1)
-
-    @field_validator("branches")
-    @classmethod
-    def _each_once(cls, branches: list[Modality]) -> list[Modality]:
-        if len(set(branches)) < len(branches):
-            raise ValueError(f"{', '.join(branches)}: name each branch once")
-        return branches
 
 
 def stack(sizes: list[int], dropout: float) -> nn.Sequential:

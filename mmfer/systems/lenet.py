@@ -4,14 +4,14 @@ Our reconstruction: known is that low-level features join the high-level ones be
 joined is ours, after a sister network, and so are ReLU and max pooling.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from mmfer.config import Block
+from mmfer.config import Block, each_once
 from mmfer.systems import register
 from mmfer.systems.layers import Network
 
@@ -20,7 +20,7 @@ class LenetParams(Block):
     """The defaults are LeNet's geometry."""
 
     size: Literal[32, 48] = Field(32, description="side to which the face is resized")
-    joined: list[Literal["p1", "p2"]] = Field(
+    joined: Annotated[list[Literal["p1", "p2"]], each_once] = Field(
         ["p1", "p2"], description="poolings whose maps go to the classifier beside C3; []: plain LeNet-5"
     )
 

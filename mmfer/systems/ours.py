@@ -24,7 +24,7 @@ class OursParams(BranchParams):
         [64, 128, 256], min_length=1, max_length=5, description="paper: three, widths not given"
     )
     attention: Literal["cbam", "channel", "spatial", "none"] = "cbam"
-    reduction: int = Field(16, ge=1, description="of the channel gate's hidden layer; paper: not given")
+    reduction: Width = Field(16, description="of the channel gate's hidden layer; paper: not given")
     image_hidden: list[Width] = Field([4096, 1024, 128], min_length=1)
     landmarks_hidden: list[Width] = Field([1024, 128], min_length=1)
     hog_hidden: list[Width] = Field([4096, 1024, 128], min_length=1)

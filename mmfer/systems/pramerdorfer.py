@@ -6,14 +6,14 @@ and the members of the ensemble are ours, the widths found by matching the count
 
 import math
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mmfer.config import Block
+from mmfer.config import Block, Depth
 from mmfer.systems import register
 from mmfer.systems.layers import Chain, Equalise, Network, conv_norm, residual_stages
 
@@ -30,7 +30,7 @@ class PramerdorferParams(Block):
 class EnsembleParams(Block):
     """Eight networks in the paper; which ones is not stated."""
 
-    members: dict[Net, Annotated[int, Field(ge=1)]] = Field(
+    members: dict[Net, Depth] = Field(
         {"vgg": 3, "inception": 2, "resnet": 3}, min_length=1, description="how many of each"
     )
     equalise: bool = Field(True, description="equalise the histogram; not stated whether every network of theirs did")

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from mmfer.config import Width
+from mmfer.config import Depth, Width
 from mmfer.face.points import PARTS
 from mmfer.systems import register
 from mmfer.systems.fusion import BranchParams, Modality, ModalityFusion
@@ -27,9 +27,9 @@ class SeFusionParams(BranchParams):
         "space_to_depth", description="3x3 of stride 2; or of 2x2 pixels as 4 channels; or full, of stride 1"
     )
     channels: list[Width] = Field([48, 96, 192, 320], min_length=1, max_length=4, description="of the residual stages")
-    blocks: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 2, 1], description="residual blocks of each stage")
+    blocks: list[Depth] = Field([1, 2, 2, 1], description="residual blocks of each stage")
     squeezed: int = Field(2, ge=0, description="last stages with squeeze-and-excitation")
-    squeeze: int = Field(8, ge=1, description="reduction of the squeeze-and-excitation layer")
+    squeeze: Width = Field(8, description="reduction of the squeeze-and-excitation layer")
     pooling: Literal["mean", "mean_max"] = Field("mean_max", description="of the last maps; mean and maximum joined")
     landmarks_hidden: list[Width] = Field([256, 128], min_length=1)
     hog_hidden: list[Width] = Field([512, 128], min_length=1)

@@ -89,7 +89,7 @@ def test_dropout_and_withheld_branches_act_in_training_alone():
 
 @pytest.mark.parametrize("kind", ["ours", "compact", "se_fusion"])
 def test_a_branch_named_twice_is_refused(kind):
-    with pytest.raises(MmferError, match=rf"systems\.{kind}: branches: hog, hog: name each branch once"):
+    with pytest.raises(MmferError, match=rf"systems\.{kind}: branches: hog, hog: name each once"):
         system_params(kind, {"branches": ["hog", "hog"]})
 
 
