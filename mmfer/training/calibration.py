@@ -27,6 +27,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, 
     """
     from scipy.optimize import minimize
 
+    probabilities = probabilities.astype(np.float64)  # steps of float32 stop the search short of the least
     right, rows = probabilities.argmax(axis=1) == labels, np.arange(len(labels))
 
     def cross_entropy(terms: np.ndarray) -> float:
@@ -35,7 +36,11 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, 
         chances = np.stack([values[rows, labels], np.where(right, answers, 1 - answers)])
         return -np.log(np.maximum(chances, 1e-12)).mean()
 
-    found = minimize(cross_entropy, np.zeros(3), method="Nelder-Mead", bounds=[(-3, 3), (-5, 5), (-5, 5)]).x
+    simplex = np.concatenate([np.zeros((1, 3)), np.eye(3)])  # of its own size, steps from 0 are too small to find it
+    options = {"initial_simplex": simplex, "xatol": 1e-5, "fatol": 1e-9, "maxiter": 2000}
+    found = minimize(
+        cross_entropy, simplex[0], method="Nelder-Mead", bounds=[(-3, 3), (-5, 5), (-5, 5)], options=options
+    ).x
     return dict(zip(TERMS, (round(float(term), 4) for term in (np.exp(found[0]), *found[1:])), strict=True))
 
 
