@@ -325,7 +325,8 @@ def test_an_estimator_is_fitted_again_with_another_scikit_learn(data, monkeypatc
     assert train_all(data, lenet, TrainParams(**SHORT), ignore).spent["reused"] == 1
 
 
-OTHERS = {"training/campaign.py", "training/bundles.py", "training/facts.py"}  # which are trained, or opened; not how
+# Which are trained, on what, or opened; not how.
+OTHERS = {"training/campaign.py", "training/sources.py", "training/bundles.py", "training/facts.py"}
 
 
 def test_all_code_that_training_shares_is_part_of_a_run():

@@ -326,7 +326,7 @@ def test_saliency_is_where_the_decision_is_made(predictor):
     class Mouth:
         """Measures the brightness of rows 36 and below."""
 
-        facts = predictor.model.facts
+        facts = predictor.model.facts | {"result": {}}  # no temperature of another model
         classes = ("dark", "bright")
 
         def predict(self, stored):
