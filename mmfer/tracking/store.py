@@ -115,6 +115,14 @@ class Connection:
         )
         ranked = [run for run in runs if "test/accuracy" in run.data.metrics]
         for key, value in experiment_tags(self._experiment_id, ranked).items():
+            self._set_experiment_tag(key, value)
+
+    def _set_experiment_tag(self, key: str, value: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.set_experiment_tag(self._experiment_id, key, value)
+        except MlflowException:  # another stage, running beside this one, has just made the tag, which now is there
             self.client.set_experiment_tag(self._experiment_id, key, value)
 
     def _upload(self, run_id: str | None, model: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from mmfer import tracking
 from mmfer.tracking import stage_run, store
@@ -32,6 +33,23 @@ def test_an_interrupt_while_the_database_is_made_leaves_none(tmp_path, monkeypat
         with stage_run("clean", "one", {}):
             pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tag_of_the_experiment_that_another_stage_makes_at_once_is_set_all_the_same(client, monkeypatch, capfd):
+    setting, refused = MlflowClient.set_experiment_tag, []
+
+    def raced(self, experiment_id, key, value):
+        if key not in refused:
+            refused.append(key)
+            raise MlflowException("UNIQUE constraint failed: experiment_tags.key")
+        setting(self, experiment_id, key, value)
+
+    monkeypatch.setattr(MlflowClient, "set_experiment_tag", raced)
+    with stage_run("evaluate", "one", {}) as run:
+        run.rank()
+    assert refused
+    assert set(refused) <= set(client.get_experiment_by_name(store.EXPERIMENT).tags)
+    assert "warning" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["create_run", "log_batch", "log_artifact", "set_terminated", "create_experiment"])
