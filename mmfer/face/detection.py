@@ -11,9 +11,8 @@ import numpy as np
 from tqdm import tqdm
 
 from mmfer.config import FACE_PX, CleanParams
-from mmfer.data.cutting import find_boxes
+from mmfer.data.cutting import face_detector, find_boxes
 from mmfer.face import yunet
-from mmfer.face.detectors import expected_boxes, prepare_detector
 from mmfer.face.shape_predictor import find_landmarks, find_landmarks_and_leaves, load_shape_model
 from mmfer.face.visibility import ROUNDS, visible
 
@@ -72,10 +71,19 @@ def _find_chunk(images: np.ndarray, params: CleanParams, rounds: int) -> tuple[n
     return scores, (points - border + 0.5) / factor - 0.5, leaves
 
 
+def prepare_detector(name: str) -> None:
+    """Load what a detector needs, once; MmferError where its file is missing or damaged."""
+    if name == "yunet":
+        yunet.load_model()
+    else:
+        with face_detector():
+            pass
+
+
 def _find_by_yunet(grey: np.ndarray, min_score: float) -> tuple[np.ndarray, np.ndarray]:
     """As `find_boxes`, with the boxes that the landmark model expects."""
     boxes, scores = yunet.find_boxes(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR), min_score)
-    return np.round(expected_boxes(boxes)).astype(np.int64) - [0, 0, 1, 1], scores
+    return np.round(yunet.expected_boxes(boxes)).astype(np.int64) - [0, 0, 1, 1], scores
 
 
 BOXES = {"dlib": find_boxes, "yunet": _find_by_yunet}

@@ -10,10 +10,9 @@ from mmfer.data import cutting
 from mmfer.face import yunet
 
 BORDER = 24  # dlib misses faces that touch the edge
-# A box of YuNet in units of its height: side and rise of the frame of FER2013, side and rise of the box that dlib would
-# have drawn, which the landmark model expects. Medians over faces of FER2013's Training that no network saw.
+# Side and rise of the frame of FER2013 in units of the height of YuNet's box. Medians over faces of FER2013's Training
+# that no network saw.
 FRAME_SIDE, FRAME_RISE = 1.025, 0.02
-EXPECTED_SIDE, EXPECTED_RISE = 0.917, -0.057
 
 
 class Found(NamedTuple):
@@ -31,10 +30,11 @@ class Detector(NamedTuple):
     search: Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]  # picture RGB, least score -> boxes, scores
     found: Callable[[np.ndarray, float], Found]  # a box and its score, in pixels of the photo
     doubled: bool  # whether a photo is searched at twice its size too: dlib sees faces from 80 px on
-    tile: int  # side of the tile of a mosaic, in pixels: the face takes half of it
     strict: float
     strict_close: float  # the same of faces that are close
+    strict_small: float  # the same of small ones
     strict_turned: float  # the same of those that are found in a photo that was turned
+    strict_again: float  # the same of those that are looked at again
     weakest: float  # the least score that is looked for
 
 
@@ -46,14 +46,7 @@ def _found_by_yunet(box: np.ndarray, score: float) -> Found:
     (x, y), height = (box[:2] + box[2:]) / 2, box[3] - box[1]
     frame = FRAME_SIDE * height
     left, top = round(x - frame / 2), round(y - FRAME_RISE * height - frame / 2)
-    return Found(box, score, (left, top, max(round(frame), 2)), expected_boxes(box[None])[0])
-
-
-def expected_boxes(boxes: np.ndarray) -> np.ndarray:
-    """Boxes (n, 4) of YuNet -> those (n, 4) that the landmark model expects around the same faces."""
-    height = boxes[:, 3:] - boxes[:, 1:2]
-    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - height * [0, EXPECTED_RISE]
-    return np.concatenate([middle - EXPECTED_SIDE * height / 2, middle + EXPECTED_SIDE * height / 2], axis=1)
+    return Found(box, score, (left, top, max(round(frame), 2)), yunet.expected_boxes(box[None])[0])
 
 
 def _search_dlib(picture: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
@@ -67,34 +60,27 @@ def _found_by_dlib(box: np.ndarray, score: float) -> Found:
     return Found(box, score, cutting.face_square(box), box)
 
 
-def prepare_detector(name: str) -> None:
-    """Load what a detector needs, once; MmferError where its file is missing or damaged."""
-    if name == "yunet":
-        yunet.load_model()
-    else:
-        with cutting.face_detector():
-            pass
-
-
 DETECTORS = {
     "yunet": Detector(
         _search_yunet,
         _found_by_yunet,
         doubled=False,
-        tile=128,
         strict=0.6,
         strict_close=0.4,
+        strict_small=0.8,
         strict_turned=0.88,
-        weakest=0.3,
+        strict_again=0.7,
+        weakest=0.1,
     ),
     "dlib": Detector(
         _search_dlib,
         _found_by_dlib,
         doubled=True,
-        tile=192,
         strict=0.0,
         strict_close=0.0,
+        strict_small=0.0,
         strict_turned=0.5,
+        strict_again=0.0,
         weakest=-0.7,
     ),
 }

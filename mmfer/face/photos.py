@@ -1,8 +1,9 @@
 """Faces in photos: where they are, what a network is shown of them, and their landmarks.
 
 A photo is searched by YuNet, or by dlib's frontal detector, at two sizes or more that are joined: large, for small
-faces, and small, for a face that fills it. Where no upright face is sure, it is turned by quarters too. A face is weak
-where its score is below the bound of its kind: false faces are mostly small, or seen where a picture is turned.
+faces, and small, for a face that fills it. A face is weak where its score is below the bound of its kind: false faces
+are mostly small, or seen where a picture is turned. Weak ones are looked at again, enlarged, which tells most small,
+turned and covered faces from what is none. Where no upright face is sure, the photo is turned by quarters too.
 
 Where it is known from another frame of a video what faces to expect, only their surroundings are searched.
 """
@@ -22,6 +23,9 @@ from mmfer.face.views import View, cut_fast, mosaic, scaled
 
 SMALL, MEDIUM, LARGE = 192, 320, 1280  # longest sides, in pixels, at which a photo is searched
 CLOSE = 0.25  # of a photo's shorter side, from which on a face is close
+SMALL_FACE = 32  # height in the largest of these pictures, in pixels, below which it is small
+TILE = 192  # side of a picture of one face's surroundings, in pixels: the face takes half of it
+AGAIN = 12  # weak faces at most that are looked at again
 SHARED = 0.6  # of the smaller of two boxes, from which on they are one face
 LANDMARK_PX = 160  # side of the picture in which landmarks are fitted; the face takes half of it
 
@@ -61,9 +65,9 @@ def detect(
     """
     photo = cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB) if photo.ndim == 2 else photo
     chosen = DETECTORS[detector]
-    least = chosen.weakest if min_score is None else min_score
+    least = chosen.weakest if min_score is None else min(chosen.weakest, min_score)
     found = _searched_whole(photo, chosen, least) if near is None else _searched_near(photo, chosen, least, near)
-    wanted = [face for face in _joined(found) if min_score is not None or not face.weak]
+    wanted = [face for face in _joined(found) if (not face.weak if min_score is None else face.score >= min_score)]
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     return [_described(grey, face) for face in wanted]
 
@@ -72,34 +76,58 @@ def _searched_whole(photo: np.ndarray, detector: Detector, least: float) -> list
     longest = max(photo.shape[:2])
     sides = [min(max(longest, 256), LARGE), SMALL if longest <= MEDIUM else MEDIUM]
     sides += [min(2 * longest, 2 * LARGE)] if detector.doubled else []
-    found = _searched(photo, 0, partial(_scaled, sides=sides), detector, least)
+    found = _searched(photo, 0, partial(_scaled, sides=sides), detector, least, partial(_strict, detector, photo.shape))
+    found += _looked_at_again(photo, found, detector)
     if max((face.score for face in found), default=-np.inf) < detector.strict_turned:
         smaller = partial(_scaled, sides=sides[1:])
         for turn in (1, 2, 3):
-            found += _searched(photo, turn, smaller, detector, detector.strict_turned)
+            found += _searched(photo, turn, smaller, detector, detector.strict_turned, lambda _: detector.strict_turned)
     return found
+
+
+def _looked_at_again(photo: np.ndarray, found: list[Seen], detector: Detector) -> list[Seen]:
+    """Of the weak faces those that are none when each is enlarged, with its surroundings."""
+    sure = []
+    for face in [face for face in _joined(found) if face.weak][:AGAIN]:
+        around = partial(_tiled, boxes=face.box[None])
+        seen = _searched(photo, 0, around, detector, detector.strict_again, lambda _: detector.strict_again)
+        sure += [other for other in seen if _same(face, other)]
+    return sure
 
 
 def _searched_near(photo: np.ndarray, detector: Detector, least: float, near: Sequence[Detection]) -> list[Seen]:
     found = []
     for turn in sorted({face.turned // 90 for face in near}):
         boxes = [box_turned(face.box, turn, photo.shape) for face in near if face.turned == 90 * turn]
-        tiles = partial(_tiled, boxes=np.stack(boxes), tile=detector.tile)
-        found += _searched(photo, turn, tiles, detector, detector.strict_turned if turn else least)
+        known = partial(_strict, detector._replace(strict_small=detector.strict), photo.shape)
+        strict = (lambda _: detector.strict_turned) if turn else known
+        tiles = partial(_tiled, boxes=np.stack(boxes))
+        found += _searched(photo, turn, tiles, detector, detector.strict_turned if turn else least, strict)
     return found
 
 
+def _strict(detector: Detector, shape: tuple[int, ...], box: np.ndarray) -> float:
+    """The score from which on a box (4,) in an upright photo of that shape (H, W, 3) is no weak face."""
+    if box[2] - box[0] >= CLOSE * min(shape[:2]):
+        return detector.strict_close
+    return detector.strict_small if box[3] - box[1] < SMALL_FACE * max(max(shape) / LARGE, 1) else detector.strict
+
+
 def _searched(
-    photo: np.ndarray, turn: int, views: Callable[[np.ndarray], list[View]], detector: Detector, least: float
+    photo: np.ndarray,
+    turn: int,
+    views: Callable[[np.ndarray], list[View]],
+    detector: Detector,
+    least: float,
+    strict: Callable[[np.ndarray], float],
 ) -> list[Seen]:
-    """The faces in some views of a photo that is turned by so many quarters first."""
-    close, faces = CLOSE * min(photo.shape[:2]), []
+    """The faces in some views of a photo that is turned by so many quarters first; `strict` bounds weak ones by box."""
+    faces = []
     for view in views(np.ascontiguousarray(np.rot90(photo, turn))):
         boxes, scores = detector.search(view.picture, least)
         for box, score in zip(view.back(boxes), scores.tolist(), strict=True):
-            upright = detector.strict_close if box[2] - box[0] >= close else detector.strict
-            weak = score < (detector.strict_turned if turn else upright)
-            faces.append(Seen(box_unturned(box, turn, photo.shape), score, weak, turn, detector.found(box, score)))
+            place = box_unturned(box, turn, photo.shape)
+            faces.append(Seen(place, score, score < strict(box), turn, detector.found(box, score)))
     return faces
 
 
@@ -107,17 +135,21 @@ def _scaled(photo: np.ndarray, sides: list[int]) -> list[View]:
     return [scaled(photo, side) for side in dict.fromkeys(sides)]
 
 
-def _tiled(photo: np.ndarray, boxes: np.ndarray, tile: int) -> list[View]:
-    return [mosaic(photo, boxes, tile)]
+def _tiled(photo: np.ndarray, boxes: np.ndarray) -> list[View]:
+    return [mosaic(photo, boxes, TILE)]
 
 
 def _joined(found: list[Seen]) -> list[Seen]:
-    """The surest of those that overlap, the surest first."""
+    """The surest of those that overlap, the surest first and the weak ones last."""
     kept: list[Seen] = []
-    for face in sorted(found, key=lambda face: -face.score):
-        if all(intersection(face.box, other.box) < SHARED * min(area(face.box), area(other.box)) for other in kept):
+    for face in sorted(found, key=lambda face: (face.weak, -face.score)):
+        if not any(_same(face, other) for other in kept):
             kept.append(face)
     return kept
+
+
+def _same(face: Seen, other: Seen) -> bool:
+    return intersection(face.box, other.box) >= SHARED * min(area(face.box), area(other.box))
 
 
 def intersection(a: np.ndarray, b: np.ndarray) -> float:

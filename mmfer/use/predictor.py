@@ -23,7 +23,8 @@ import numpy as np
 from mmfer.config import FACE_PX, CleanParams, ExtractParams, check
 from mmfer.data.faceset import params_of
 from mmfer.errors import MmferError, absent
-from mmfer.face.detectors import DETECTORS, prepare_detector
+from mmfer.face.detection import prepare_detector
+from mmfer.face.detectors import DETECTORS
 from mmfer.face.hog import hog, to_half
 from mmfer.face.photos import Detection, detect
 from mmfer.face.prepare import see

@@ -1,6 +1,7 @@
 """Faces in photos by either detector: rendered faces where they were put, small, large, turned, weak, or none."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from mmfer.data.synthetic.faces import render_face
 from mmfer.errors import MmferError
 from mmfer.face import photos, yunet
-from mmfer.face.detectors import DETECTORS, prepare_detector
+from mmfer.face.detection import prepare_detector
+from mmfer.face.detectors import DETECTORS
 from mmfer.face.photos import Seen, detect, unturned
 from mmfer.face.points import EYES, NOSE
 
@@ -48,6 +50,45 @@ def test_small_and_large_faces_of_one_photo_are_all_found_once(detector):
 def test_yunet_finds_faces_of_thirty_pixels(side):
     photo, truth = scene([(k, 10 + 100 * k, 200, side) for k in range(6)])
     assert sum(hits(detect(photo), truth)) >= 5
+
+
+def test_weak_faces_are_looked_at_again_enlarged(monkeypatch):
+    photo, truth = scene([(k, 10 + 60 * k, 200, 24) for k in range(10)] + [(20, 300, 20, 160)])
+    assert hits(detect(photo), truth) == [1] * 11
+    asked = []
+    yunet_search = DETECTORS["yunet"].search
+
+    def search(picture, least):
+        asked.append(picture.shape[:2])
+        return yunet_search(picture, least)
+
+    bounds = DETECTORS["yunet"]._replace(search=search)
+    monkeypatch.setitem(DETECTORS, "yunet", bounds)
+    detect(photo[:190])  # holds a large face alone
+    assert (photos.TILE, photos.TILE) not in asked  # which is not looked at again
+    monkeypatch.setitem(DETECTORS, "yunet", bounds._replace(strict_again=2.0))
+    assert sum(hits(detect(photo), truth)) < 6  # one look is not enough
+
+
+def test_of_many_weak_faces_few_are_looked_at_again(monkeypatch):
+    asked = []
+    boxes = np.array([[30.0 * k, 100, 30.0 * k + 20, 120] for k in range(20)])
+
+    def search(picture, least):
+        asked.append(picture.shape[0])
+        return (boxes, np.linspace(0.2, 0.5, 20)) if picture.shape[1] == 640 else (np.zeros((0, 4)), np.zeros(0))
+
+    monkeypatch.setitem(DETECTORS, "yunet", DETECTORS["yunet"]._replace(search=search))
+    assert detect(np.zeros((400, 640, 3), np.uint8)) == []
+    assert asked.count(photos.TILE) == photos.AGAIN
+
+
+def test_a_small_face_needs_a_higher_score_than_a_large_one():
+    strict = partial(photos._strict, DETECTORS["yunet"])
+    small, large, close = (np.array([10.0, 10, 10 + side, 10 + side]) for side in (31, 33, 120))
+    assert [strict((480, 640, 3), box) for box in (small, large, close)] == [0.8, 0.6, 0.4]
+    # a photo of 2560 pixels is searched at half its size
+    assert [strict((1920, 2560, 3), box) for box in (2 * small, 2 * large, close)] == [0.8, 0.6, 0.6]
 
 
 @BOTH
@@ -122,6 +163,8 @@ def test_of_boxes_that_share_most_of_the_smaller_one_the_surest_is_kept():
     scores = [0.9, 0.5, 0.4, 0.95]
     found = [Seen(np.array(box, float), score, False, 0, None) for box, score in zip(boxes, scores, strict=True)]
     assert [face.score for face in photos._joined(found)] == [0.95, 0.4]  # within it; as it; beside it
+    weak = [found[0], found[2], found[3]._replace(weak=True)]
+    assert [face.score for face in photos._joined(weak)] == [0.9, 0.4]  # what is not weak is surer than any weak one
 
 
 @BOTH
@@ -136,14 +179,14 @@ def test_weak_faces_are_left_out_unless_a_score_asks_for_them(monkeypatch):
     photo, _ = scene([(3, 40, 60, 64), (11, 360, 100, 64)])
     sure, other = detect(photo)
     between = (sure.score + other.score) / 2
-    monkeypatch.setitem(DETECTORS, "yunet", DETECTORS["yunet"]._replace(strict=between))
+    monkeypatch.setitem(DETECTORS, "yunet", DETECTORS["yunet"]._replace(strict=between, strict_again=2.0))
     assert [(face.score, face.weak) for face in detect(photo)] == [(sure.score, False)]
     assert [face.weak for face in detect(photo, min_score=0.3)] == [False, True]
     assert detect(photo, min_score=sure.score + 0.01) == []
 
 
 def test_a_close_face_needs_a_lower_score_than_a_small_one(monkeypatch):
-    bounds = DETECTORS["yunet"]._replace(strict=2.0, strict_close=0.4)  # no small face is sure enough
+    bounds = DETECTORS["yunet"]._replace(strict=2.0, strict_again=2.0)  # no smaller face is sure enough
     monkeypatch.setitem(DETECTORS, "yunet", bounds)
     photo, truth = scene([(3, 40, 60, 64), (11, 200, 100, 300)])
     (face,) = detect(photo)

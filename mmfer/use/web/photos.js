@@ -3,41 +3,55 @@
 
 const photos = (() => {
   const SMALL = 192, MEDIUM = 320, LARGE = 1280; // longest sides at which a photo is searched
-  const CLOSE = 0.25, SHARED = 0.6, LANDMARK_PX = 160;
+  const CLOSE = 0.25, SMALL_FACE = 32, SHARED = 0.6, LANDMARK_PX = 160;
+  const TILE = 192, ROOM = 2, AGAIN = 12;
   const FRAME_SIDE = 1.025, FRAME_RISE = 0.02, EXPECTED_SIDE = 0.917, EXPECTED_RISE = -0.057;
-  const STRICT = 0.6, STRICT_CLOSE = 0.4, STRICT_TURNED = 0.88, WEAKEST = 0.3; // scores
+  const STRICT = 0.6, STRICT_CLOSE = 0.4, STRICT_SMALL = 0.8, STRICT_TURNED = 0.88, STRICT_AGAIN = 0.7; // scores
+  const WEAKEST = 0.1;
 
   /** Photo RGB -> its faces that are not weak, the surest first: box, score, landmarks (136,), image (48, 48), turned. */
   async function detect(photo, models) {
     const longest = Math.max(photo.width, photo.height);
     const sides = [cv.clip(longest, 256, LARGE), longest <= MEDIUM ? SMALL : MEDIUM];
-    const found = await searched(photo, 0, sides, WEAKEST, models);
+    const views = (picture, sizes) => [...new Set(sizes)].map((side) => scaled(picture, side));
+    const found = await searched(photo, 0, views(photo, sides), WEAKEST, (box) => strict(box, photo), models);
+    for (const face of joined(found).filter(({ weak }) => weak).slice(0, AGAIN)) {
+      const seen = await searched(photo, 0, [tile(photo, face.box)], STRICT_AGAIN, () => STRICT_AGAIN, models);
+      found.push(...seen.filter((other) => same(face, other)));
+    }
     if (found.every((face) => face.score < STRICT_TURNED)) {
-      for (const turn of [1, 2, 3]) found.push(...(await searched(photo, turn, sides.slice(1), STRICT_TURNED, models)));
+      for (const turn of [1, 2, 3]) {
+        const smaller = views(cv.rot90(photo, turn), sides.slice(1));
+        found.push(...(await searched(photo, turn, smaller, STRICT_TURNED, () => STRICT_TURNED, models)));
+      }
     }
     const grey = cv.grey(photo);
     return joined(found).filter((face) => !face.weak).map((face) => described(grey, face, models.shape));
   }
 
-  /** The faces of a photo that is turned by so many quarters first. */
-  async function searched(photo, turn, sides, least, models) {
-    const close = CLOSE * Math.min(photo.width, photo.height), faces = [];
-    for (const face of await search(cv.rot90(photo, turn), sides, least, models)) {
+  /** The score from which on a box in an upright photo is no weak face. */
+  function strict([left, top, right, bottom], { width, height }) {
+    if (right - left >= CLOSE * Math.min(width, height)) return STRICT_CLOSE;
+    return bottom - top < SMALL_FACE * Math.max(Math.max(width, height) / LARGE, 1) ? STRICT_SMALL : STRICT;
+  }
+
+  /** The faces in some views of a photo that is turned by so many quarters first; `bound` bounds weak ones by box. */
+  async function searched(photo, turn, views, least, bound, models) {
+    const faces = [];
+    for (const face of await search(views, least, models)) {
       const corners = unturned(face.box, turn, photo, 0);
       const [x, y] = [[corners[0], corners[2]], [corners[1], corners[3]]];
       const box = [Math.min(...x), Math.min(...y), Math.max(...x), Math.max(...y)];
-      const upright = face.box[2] - face.box[0] >= close ? STRICT_CLOSE : STRICT;
-      faces.push({ box, score: face.score, weak: face.score < (turn ? STRICT_TURNED : upright), turn, found: face });
+      faces.push({ box, score: face.score, weak: face.score < bound(face.box), turn, found: face });
     }
     return faces;
   }
 
-  async function search(photo, sides, least, models) {
+  async function search(views, least, models) {
     const found = [];
-    for (const side of new Set(sides)) {
-      const { image, factors } = scaled(photo, side);
+    for (const { image, factors, corner: at } of views) {
       for (const { box: edges, score } of await yunet.findBoxes(image, least, models.yunet)) {
-        const box = edges.map((edge, k) => edge / factors[k % 2]);
+        const box = edges.map((edge, k) => edge / factors[k % 2] + at[k % 2]);
         const x = (box[0] + box[2]) / 2, y = (box[1] + box[3]) / 2, height = box[3] - box[1];
         const frame = FRAME_SIDE * height, half = (EXPECTED_SIDE * height) / 2, centre = y - EXPECTED_RISE * height;
         const corner = [cv.round(x - frame / 2), cv.round(y - FRAME_RISE * height - frame / 2)];
@@ -48,23 +62,31 @@ const photos = (() => {
     return found;
   }
 
-  /** The photo with its longest side so long, and the factors by which x and y became larger. */
+  /** The photo with its longest side so long, the factors by which x and y became larger, and where it begins. */
   function scaled(photo, side) {
     const factor = side / Math.max(photo.width, photo.height);
     const [width, height] = [photo.width, photo.height].map((length) => Math.max(cv.round(length * factor), 1));
     const image = cv.resize(photo, width, height, factor < 1 ? "area" : "cubic");
-    return { image, factors: [width / photo.width, height / photo.height] };
+    return { image, factors: [width / photo.width, height / photo.height], corner: [0, 0] };
   }
 
-  /** The surest of those that overlap, the surest first. */
+  /** What lies around a box of a photo. */
+  function tile(photo, box) {
+    const side = Math.max(cv.round(ROOM * Math.max(box[2] - box[0], box[3] - box[1])), 2);
+    const corner = [0, 1].map((k) => cv.round((box[k] + box[k + 2] - side) / 2));
+    return { image: cutting.cutSquare(photo, ...corner, side, TILE), factors: [TILE / side, TILE / side], corner };
+  }
+
+  /** The surest of those that overlap, the surest first and the weak ones last. */
   function joined(found) {
     const kept = [];
-    for (const face of found.sort((a, b) => b.score - a.score)) {
-      const apart = (other) => intersection(face.box, other.box) < SHARED * Math.min(area(face.box), area(other.box));
-      if (kept.every(apart)) kept.push(face);
+    for (const face of [...found].sort((a, b) => a.weak - b.weak || b.score - a.score)) {
+      if (!kept.some((other) => same(face, other))) kept.push(face);
     }
     return kept;
   }
+
+  const same = ({ box: a }, { box: b }) => intersection(a, b) >= SHARED * Math.min(area(a), area(b));
 
   function intersection(a, b) {
     const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]), height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
