@@ -25,7 +25,7 @@ SMALL, MEDIUM, LARGE = 192, 320, 1280  # longest sides, in pixels, at which a ph
 CLOSE = 0.25  # of a photo's shorter side, from which on a face is close
 SMALL_FACE = 32  # height in the largest of these pictures, in pixels, below which it is small
 TILE = 192  # side of a picture of one face's surroundings, in pixels: the face takes half of it
-AGAIN = 12  # weak faces at most that are looked at again
+AGAIN = 32  # weak faces at most that are looked at again
 SHARED = 0.6  # of the smaller of two boxes, from which on they are one face
 LANDMARK_PX = 160  # side of the picture in which landmarks are fitted; the face takes half of it
 

@@ -72,11 +72,11 @@ def test_weak_faces_are_looked_at_again_enlarged(monkeypatch):
 
 def test_of_many_weak_faces_few_are_looked_at_again(monkeypatch):
     asked = []
-    boxes = np.array([[30.0 * k, 100, 30.0 * k + 20, 120] for k in range(20)])
+    boxes = np.array([[16.0 * k, 100, 16.0 * k + 12, 112] for k in range(40)])
 
     def search(picture, least):
         asked.append(picture.shape[0])
-        return (boxes, np.linspace(0.2, 0.5, 20)) if picture.shape[1] == 640 else (np.zeros((0, 4)), np.zeros(0))
+        return (boxes, np.linspace(0.2, 0.5, 40)) if picture.shape[1] == 640 else (np.zeros((0, 4)), np.zeros(0))
 
     monkeypatch.setitem(DETECTORS, "yunet", DETECTORS["yunet"]._replace(search=search))
     assert detect(np.zeros((400, 640, 3), np.uint8)) == []

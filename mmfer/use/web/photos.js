@@ -4,7 +4,7 @@
 const photos = (() => {
   const SMALL = 192, MEDIUM = 320, LARGE = 1280; // longest sides at which a photo is searched
   const CLOSE = 0.25, SMALL_FACE = 32, SHARED = 0.6, LANDMARK_PX = 160;
-  const TILE = 192, ROOM = 2, AGAIN = 12;
+  const TILE = 192, ROOM = 2, AGAIN = 32;
   const FRAME_SIDE = 1.025, FRAME_RISE = 0.02, EXPECTED_SIDE = 0.917, EXPECTED_RISE = -0.057;
   const STRICT = 0.6, STRICT_CLOSE = 0.4, STRICT_SMALL = 0.8, STRICT_TURNED = 0.88, STRICT_AGAIN = 0.7; // scores
   const WEAKEST = 0.1;
