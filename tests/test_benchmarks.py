@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import SCRIPTS
 from benchmarks.cost import table
+from benchmarks.crowds import HEIGHT, SIZES, WIDTH, draw_crowd
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -68,3 +70,18 @@ def test_the_page_has_each_target_and_each_figure(quick):
 def test_less_is_better_where_a_target_is_a_limit(value, share):
     target = next(target for target in report.TARGETS if target.keys == ("times", "mmfer_help", "median_s"))
     assert target.share(value) == pytest.approx(share)
+
+
+def test_crowds_hold_each_person_where_the_truth_says_and_nobody_twice():
+    marked = np.zeros((90, 60, 3), np.uint8)
+    marked[20:60, 15:45] = 255  # the face
+    people = [(f"kind {k % 2}", marked, np.array([15.0, 20, 45, 60])) for k in range(700)]
+    picture, truth = draw_crowd(np.random.default_rng(0), people)
+    assert picture.shape == (HEIGHT, WIDTH, 3)
+    assert 100 < len(truth) < 700
+    assert [kind for kind, _ in truth] == [kind for kind, _, _ in people[: len(truth)]]
+    for _, (left, top, right, bottom) in truth:
+        assert SIZES[0] - 1 <= bottom - top <= 40  # never larger than in its photo
+        inner = picture[round(top) + 2 : round(bottom) - 2, round(left) + 2 : round(right) - 2]
+        assert inner.min() > 250
+        assert picture[round(top) - 3, round((left + right) / 2)].max() < 5
