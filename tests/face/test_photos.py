@@ -83,6 +83,52 @@ def test_of_many_weak_faces_few_are_looked_at_again(monkeypatch):
     assert asked.count(photos.TILE) == photos.AGAIN
 
 
+def searching(whole, tile):
+    """A search that finds these boxes with their scores in the whole photo, 640 wide, and those in each tile."""
+
+    def search(picture, least):
+        rows = {640: whole, photos.TILE: tile}.get(picture.shape[1], [])
+        found = [row for row in rows if row[-1] >= least]
+        return np.array([box for *box, _ in found]).reshape(-1, 4), np.array([score for *_, score in found])
+
+    return DETECTORS["yunet"]._replace(search=search)
+
+
+@pytest.mark.parametrize(
+    ("tile", "scores"),
+    [
+        ([(48, 48, 144, 144, 0.75)], [0.75]),
+        ([(48, 48, 144, 144, 0.65)], []),  # weak still
+        ([(0, 0, 40, 40, 0.95)], []),  # sure, but another one
+    ],
+)
+def test_what_is_sure_at_the_second_look_and_the_same_face_is_no_weak_one(monkeypatch, tile, scores):
+    monkeypatch.setitem(DETECTORS, "yunet", searching([(300, 200, 340, 240, 0.3)], tile))
+    photo = np.zeros((480, 640, 3), np.uint8)
+    found = detect(photo)
+    assert [face.score for face in found] == scores
+    for face in found:
+        np.testing.assert_allclose(face.box, [300, 200, 340, 240], atol=1e-9)
+    assert [face.weak for face in detect(photo, min_score=0.3)] == ([False] if scores else [True])
+
+
+def test_a_least_score_bounds_what_both_looks_find(monkeypatch):
+    monkeypatch.setitem(DETECTORS, "yunet", searching([(300, 200, 340, 240, 0.05)], [(48, 48, 144, 144, 0.75)]))
+    photo = np.zeros((480, 640, 3), np.uint8)
+    assert detect(photo) == []  # too weak to be looked at again
+    assert [face.score for face in detect(photo, min_score=0.04)] == [0.75]
+    assert detect(photo, min_score=0.8) == []
+    monkeypatch.setitem(DETECTORS, "yunet", searching([(300, 200, 340, 240, 0.2)], [(48, 48, 144, 144, 0.85)]))
+    assert [face.score for face in detect(photo, min_score=0.8)] == [0.85]
+
+
+def test_a_known_face_that_is_small_needs_no_higher_score_than_others(monkeypatch):
+    photo = np.zeros((480, 640, 3), np.uint8)
+    monkeypatch.setitem(DETECTORS, "yunet", searching([(300, 200, 320, 220, 0.9)], [(48, 48, 144, 144, 0.65)]))
+    known = detect(photo)
+    assert [face.weak for face in detect(photo, near=known)] == [False]
+
+
 def test_a_small_face_needs_a_higher_score_than_a_large_one():
     strict = partial(photos._strict, DETECTORS["yunet"])
     small, large, close = (np.array([10.0, 10, 10 + side, 10 + side]) for side in (31, 33, 120))
