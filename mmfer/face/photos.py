@@ -58,7 +58,7 @@ def detect(
     min_score: float | None = None,
     near: Sequence[Detection] | None = None,
 ) -> list[Detection]:
-    """Photo RGB (H, W, 3) or grey (H, W) uint8 -> its faces, the surest first.
+    """Photo RGB (H, W, 3) or grey (H, W) uint8 -> its faces, the surest first, weak ones last.
 
     Those of at least `min_score`; where it is None, those that are not weak. With `near`, which are faces of another
     picture as large, only those that lie about where these do. MmferError where a file of the detector is missing.
@@ -76,7 +76,7 @@ def _searched_whole(photo: np.ndarray, detector: Detector, least: float) -> list
     longest = max(photo.shape[:2])
     sides = [min(max(longest, 256), LARGE), SMALL if longest <= MEDIUM else MEDIUM]
     sides += [min(2 * longest, 2 * LARGE)] if detector.doubled else []
-    found = _searched(photo, 0, partial(_scaled, sides=sides), detector, least, partial(_strict, detector, photo.shape))
+    found = _searched(photo, 0, partial(_scaled, sides=sides), detector, least, partial(_strict, detector, photo))
     found += _looked_at_again(photo, found, detector)
     if max((face.score for face in found), default=-np.inf) < detector.strict_turned:
         smaller = partial(_scaled, sides=sides[1:])
@@ -86,9 +86,10 @@ def _searched_whole(photo: np.ndarray, detector: Detector, least: float) -> list
 
 
 def _looked_at_again(photo: np.ndarray, found: list[Seen], detector: Detector) -> list[Seen]:
-    """Of the weak faces those that are none when each is enlarged, with its surroundings."""
+    """Of the weak faces, but close ones, those that are none when each is enlarged, with its surroundings."""
+    doubtful = [face for face in _joined(found) if face.weak and not _close((face.box[2:] - face.box[:2]).max(), photo)]
     sure = []
-    for face in [face for face in _joined(found) if face.weak][:AGAIN]:
+    for face in doubtful[:AGAIN]:
         around = partial(_tiled, boxes=face.box[None])
         seen = _searched(photo, 0, around, detector, detector.strict_again, lambda _: detector.strict_again)
         sure += [other for other in seen if _same(face, other)]
@@ -99,18 +100,22 @@ def _searched_near(photo: np.ndarray, detector: Detector, least: float, near: Se
     found = []
     for turn in sorted({face.turned // 90 for face in near}):
         boxes = [box_turned(face.box, turn, photo.shape) for face in near if face.turned == 90 * turn]
-        known = partial(_strict, detector._replace(strict_small=detector.strict), photo.shape)
+        known = partial(_strict, detector._replace(strict_small=detector.strict), photo)
         strict = (lambda _: detector.strict_turned) if turn else known
         tiles = partial(_tiled, boxes=np.stack(boxes))
         found += _searched(photo, turn, tiles, detector, detector.strict_turned if turn else least, strict)
     return found
 
 
-def _strict(detector: Detector, shape: tuple[int, ...], box: np.ndarray) -> float:
-    """The score from which on a box (4,) in an upright photo of that shape (H, W, 3) is no weak face."""
-    if box[2] - box[0] >= CLOSE * min(shape[:2]):
+def _strict(detector: Detector, photo: np.ndarray, box: np.ndarray) -> float:
+    """The score from which on a box (4,) in the upright photo is no weak face."""
+    if _close(box[2] - box[0], photo):
         return detector.strict_close
-    return detector.strict_small if box[3] - box[1] < SMALL_FACE * max(max(shape) / LARGE, 1) else detector.strict
+    return detector.strict_small if box[3] - box[1] < SMALL_FACE * max(max(photo.shape) / LARGE, 1) else detector.strict
+
+
+def _close(side: float, photo: np.ndarray) -> bool:
+    return side >= CLOSE * min(photo.shape[:2])
 
 
 def _searched(
@@ -140,7 +145,7 @@ def _tiled(photo: np.ndarray, boxes: np.ndarray) -> list[View]:
 
 
 def _joined(found: list[Seen]) -> list[Seen]:
-    """The surest of those that overlap, the surest first and the weak ones last."""
+    """The surest of those that overlap, the surest first, weak ones last."""
     kept: list[Seen] = []
     for face in sorted(found, key=lambda face: (face.weak, -face.score)):
         if not any(_same(face, other) for other in kept):

@@ -112,6 +112,14 @@ def test_what_is_sure_at_the_second_look_and_the_same_face_is_no_weak_one(monkey
     assert [face.weak for face in detect(photo, min_score=0.3)] == ([False] if scores else [True])
 
 
+def test_a_close_face_is_not_looked_at_again(monkeypatch):
+    tile = [(48, 48, 144, 144, 0.95)]
+    photo = np.zeros((480, 640, 3), np.uint8)
+    for box, count in [((300, 200, 360, 318), 1), ((300, 200, 360, 322), 0), ((300, 200, 422, 260), 0)]:
+        monkeypatch.setitem(DETECTORS, "yunet", searching([(*box, 0.3)], tile))
+        assert len(detect(photo)) == count
+
+
 def test_a_least_score_bounds_what_both_looks_find(monkeypatch):
     monkeypatch.setitem(DETECTORS, "yunet", searching([(300, 200, 340, 240, 0.05)], [(48, 48, 144, 144, 0.75)]))
     photo = np.zeros((480, 640, 3), np.uint8)
@@ -132,9 +140,9 @@ def test_a_known_face_that_is_small_needs_no_higher_score_than_others(monkeypatc
 def test_a_small_face_needs_a_higher_score_than_a_large_one():
     strict = partial(photos._strict, DETECTORS["yunet"])
     small, large, close = (np.array([10.0, 10, 10 + side, 10 + side]) for side in (31, 33, 120))
-    assert [strict((480, 640, 3), box) for box in (small, large, close)] == [0.8, 0.6, 0.4]
+    assert [strict(np.empty((480, 640, 3)), box) for box in (small, large, close)] == [0.8, 0.6, 0.4]
     # a photo of 2560 pixels is searched at half its size
-    assert [strict((1920, 2560, 3), box) for box in (2 * small, 2 * large, close)] == [0.8, 0.6, 0.6]
+    assert [strict(np.empty((1920, 2560, 3)), box) for box in (2 * small, 2 * large, close)] == [0.8, 0.6, 0.6]
 
 
 @BOTH

@@ -15,7 +15,8 @@ const photos = (() => {
     const sides = [cv.clip(longest, 256, LARGE), longest <= MEDIUM ? SMALL : MEDIUM];
     const views = (picture, sizes) => [...new Set(sizes)].map((side) => scaled(picture, side));
     const found = await searched(photo, 0, views(photo, sides), WEAKEST, (box) => strict(box, photo), models);
-    for (const face of joined(found).filter(({ weak }) => weak).slice(0, AGAIN)) {
+    const doubtful = joined(found).filter(({ weak, box }) => weak && !close(longerSide(box), photo));
+    for (const face of doubtful.slice(0, AGAIN)) {
       const seen = await searched(photo, 0, [tile(photo, face.box)], STRICT_AGAIN, () => STRICT_AGAIN, models);
       found.push(...seen.filter((other) => same(face, other)));
     }
@@ -30,10 +31,15 @@ const photos = (() => {
   }
 
   /** The score from which on a box in an upright photo is no weak face. */
-  function strict([left, top, right, bottom], { width, height }) {
-    if (right - left >= CLOSE * Math.min(width, height)) return STRICT_CLOSE;
-    return bottom - top < SMALL_FACE * Math.max(Math.max(width, height) / LARGE, 1) ? STRICT_SMALL : STRICT;
+  function strict([left, top, right, bottom], photo) {
+    if (close(right - left, photo)) return STRICT_CLOSE;
+    const small = SMALL_FACE * Math.max(Math.max(photo.width, photo.height) / LARGE, 1);
+    return bottom - top < small ? STRICT_SMALL : STRICT;
   }
+
+  const close = (side, { width, height }) => side >= CLOSE * Math.min(width, height);
+
+  const longerSide = (box) => Math.max(box[2] - box[0], box[3] - box[1]);
 
   /** The faces in some views of a photo that is turned by so many quarters first; `bound` bounds weak ones by box. */
   async function searched(photo, turn, views, least, bound, models) {
@@ -72,12 +78,12 @@ const photos = (() => {
 
   /** What lies around a box of a photo. */
   function tile(photo, box) {
-    const side = Math.max(cv.round(ROOM * Math.max(box[2] - box[0], box[3] - box[1])), 2);
+    const side = Math.max(cv.round(ROOM * longerSide(box)), 2);
     const corner = [0, 1].map((k) => cv.round((box[k] + box[k + 2] - side) / 2));
     return { image: cutting.cutSquare(photo, ...corner, side, TILE), factors: [TILE / side, TILE / side], corner };
   }
 
-  /** The surest of those that overlap, the surest first and the weak ones last. */
+  /** The surest of those that overlap, the surest first, weak ones last. */
   function joined(found) {
     const kept = [];
     for (const face of [...found].sort((a, b) => a.weak - b.weak || b.score - a.score)) {
