@@ -92,7 +92,7 @@ def _looked_at_again(photo: np.ndarray, found: list[Seen], detector: Detector) -
     for face in doubtful[:AGAIN]:
         around = partial(_tiled, boxes=face.box[None])
         seen = _searched(photo, 0, around, detector, detector.strict_again, lambda _: detector.strict_again)
-        sure += [other for other in seen if _same(face, other)]
+        sure += [other for other in seen if _same(face.box, other.box[None]).any()]
     return sure
 
 
@@ -146,26 +146,20 @@ def _tiled(photo: np.ndarray, boxes: np.ndarray) -> list[View]:
 
 def _joined(found: list[Seen]) -> list[Seen]:
     """The surest of those that overlap, the surest first, weak ones last."""
-    kept: list[Seen] = []
-    for face in sorted(found, key=lambda face: (face.weak, -face.score)):
-        if not any(_same(face, other) for other in kept):
-            kept.append(face)
-    return kept
+    faces = sorted(found, key=lambda face: (face.weak, -face.score))
+    boxes = np.array([face.box for face in faces]).reshape(-1, 4)
+    kept: list[int] = []
+    for n, box in enumerate(boxes):  # there may be thousands
+        if not _same(box, boxes[kept]).any():
+            kept.append(n)
+    return [faces[n] for n in kept]
 
 
-def _same(face: Seen, other: Seen) -> bool:
-    return intersection(face.box, other.box) >= SHARED * min(area(face.box), area(other.box))
-
-
-def intersection(a: np.ndarray, b: np.ndarray) -> float:
-    """Pixels that two boxes (4,), edges x0 y0 x1 y1, have in common."""
-    width, height = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
-    return float(max(width, 0) * max(height, 0))
-
-
-def area(box: np.ndarray) -> float:
-    """Pixels in a box (4,)."""
-    return float(np.prod(box[2:] - box[:2]))
+def _same(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Whether a box (4,), edges x0 y0 x1 y1, is about one face with each of others (n, 4) -> (n,) bool."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
+    area, areas = np.prod(box[2:] - box[:2]), np.prod(others[:, 2:] - others[:, :2], axis=1)
+    return np.prod(np.maximum(sides, 0), axis=1) >= SHARED * np.minimum(area, areas)
 
 
 def _described(grey: np.ndarray, face: Seen) -> Detection:
